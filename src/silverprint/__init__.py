@@ -1,0 +1,90 @@
+"""From a folder of pictures to a tested, explained, deployable model.
+
+    import silverprint as sp
+
+    photos = sp.read("photos/")
+    model = sp.train(photos)
+    print(model.metrics["validation"]["accuracy"])
+    print(model.predict("x.jpg").label)
+    model.save("bundle/")
+
+Importing this is quick: torch is imported when something is trained, ONNX Runtime when something is
+predicted.
+"""
+
+from typing import TYPE_CHECKING, Any
+
+__version__ = "0.1.0"
+
+if TYPE_CHECKING:
+    from silverprint.api import (
+        Model,
+        list_backbones,
+        load,
+        train,
+    )
+    from silverprint.data.named import list_datasets
+    from silverprint.data.read import read
+    from silverprint.data.table import Dataset
+    from silverprint.errors import (
+        BackboneError,
+        BundleError,
+        ConfigError,
+        DataError,
+        ImageError,
+        MissingExtraError,
+        SilverprintError,
+    )
+    from silverprint.runtime.images import decode
+    from silverprint.runtime.predictor import Prediction
+
+_HOMES = {
+    "silverprint.api": ("Model", "list_backbones", "load", "train"),
+    "silverprint.data.named": ("list_datasets",),
+    "silverprint.data.read": ("read",),
+    "silverprint.data.table": ("Dataset",),
+    "silverprint.errors": (
+        "BackboneError",
+        "BundleError",
+        "ConfigError",
+        "DataError",
+        "ImageError",
+        "MissingExtraError",
+        "SilverprintError",
+    ),
+    "silverprint.runtime.images": ("decode",),
+    "silverprint.runtime.predictor": ("Prediction",),
+}
+
+__all__ = [  # noqa: RUF022 - in the order a reader meets them
+    "__version__",
+    "read",
+    "train",
+    "load",
+    "Dataset",
+    "Model",
+    "Prediction",
+    "decode",
+    "list_backbones",
+    "list_datasets",
+    "SilverprintError",
+    "BackboneError",
+    "BundleError",
+    "ConfigError",
+    "DataError",
+    "ImageError",
+    "MissingExtraError",
+]
+
+
+def __getattr__(name: str) -> Any:
+    import importlib
+
+    for home, names in _HOMES.items():
+        if name in names:
+            return getattr(importlib.import_module(home), name)
+    raise AttributeError(f"module 'silverprint' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return list(__all__)

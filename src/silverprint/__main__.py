@@ -1,0 +1,5 @@
+"""`python -m silverprint`."""
+
+from silverprint.cli import main
+
+main()

@@ -1,0 +1,67 @@
+"""Every error Silverprint raises on purpose.
+
+    SilverprintError            something the user can put right; the command line exits with 2
+    ├── ImageError              one picture cannot be decoded
+    ├── DataError               a dataset's layout, labels or splits
+    ├── BackboneError           an unknown network, or weights that are missing or do not fit
+    ├── BundleError             a bundle that is missing, damaged, or of another version
+    ├── ConfigError             a setting outside its range, or an unknown one
+    └── MissingExtraError       a command whose optional packages are not installed
+
+A message gives the name, the rule, the value that broke it, and the next step, in one or two
+sentences. Anything that is not a SilverprintError is our fault; the command line exits with 1.
+"""
+
+import difflib
+from collections.abc import Iterable
+
+
+class SilverprintError(Exception):
+    """Base of every error that a user can put right."""
+
+
+class ImageError(SilverprintError):
+    """One picture cannot be decoded.
+
+    Attributes:
+        file: the picture's name as the user knows it.
+        reason: what is wrong with it, without the name.
+    """
+
+    def __init__(self, file: str, reason: str) -> None:
+        super().__init__(f"{file}: {reason}")
+        self.file = file
+        self.reason = reason
+
+    def __reduce__(self) -> tuple[type["ImageError"], tuple[str, str]]:
+        return type(self), (self.file, self.reason)
+
+
+class DataError(SilverprintError):
+    """A dataset's layout, labels or splits are not usable."""
+
+
+class BackboneError(SilverprintError):
+    """A network is unknown, or its weights are missing or do not fit."""
+
+
+class BundleError(SilverprintError):
+    """A bundle is missing, damaged, or of a version this release cannot read."""
+
+
+class ConfigError(SilverprintError):
+    """A setting is unknown or outside its range."""
+
+
+class MissingExtraError(SilverprintError):
+    """A command's optional packages are not installed."""
+
+    def __init__(self, what: str, extra: str) -> None:
+        super().__init__(f'{what} needs more packages: pip install "silverprint[{extra}]"')
+        self.extra = extra
+
+
+def closest(name: str, known: Iterable[str]) -> str:
+    """Return " Did you mean 'x'?" for the nearest known name, or an empty string."""
+    near = difflib.get_close_matches(name, list(known), n=1)
+    return f" Did you mean {near[0]!r}?" if near else ""
