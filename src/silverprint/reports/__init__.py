@@ -1,0 +1,1 @@
+"""From metrics to figures to one HTML file that needs nothing else."""

@@ -1,0 +1,77 @@
+"""Progress on stderr, so that stdout stays free for results."""
+
+import contextlib
+import time
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+Advance = Callable[[int], None]
+
+
+class Progress:
+    """Shows what a job is doing, and keeps the time each stage took.
+
+    Attributes:
+        seconds: stage -> seconds, in order; a stage that ran twice has the sum.
+        quiet: whether nothing is shown.
+    """
+
+    def __init__(self, quiet: bool = False) -> None:
+        self.quiet = quiet
+        self.seconds: dict[str, float] = {}
+
+    def say(self, line: str) -> None:
+        """Print one line, unless quiet."""
+        if not self.quiet:
+            self._console().print(line, markup=False, highlight=False)
+
+    @contextlib.contextmanager
+    def stage(self, name: str, total: int | None = None, text: str = "") -> Iterator[Advance]:
+        """Time a stage and show a bar; gives a function to call with the number of items done."""
+        began = time.perf_counter()
+        try:
+            if self.quiet or total is None:
+                yield lambda _: None
+            else:
+                with self._bar(text or name, total) as advance:
+                    yield advance
+        finally:
+            self.seconds[name] = self.seconds.get(name, 0.0) + time.perf_counter() - began
+
+    @contextlib.contextmanager
+    def _bar(self, text: str, total: int) -> Iterator[Advance]:
+        from rich.progress import (
+            BarColumn,
+            MofNCompleteColumn,
+            TextColumn,
+            TimeRemainingColumn,
+        )
+        from rich.progress import Progress as Bar
+
+        columns = (
+            TextColumn("{task.description}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TextColumn("{task.fields[speed]}"),
+            TimeRemainingColumn(),
+        )
+        began = time.perf_counter()
+        with Bar(*columns, console=self._console(), transient=False) as bar:
+            task = bar.add_task(text, total=total, speed="")
+            done = 0
+
+            def advance(count: int) -> None:
+                nonlocal done
+                done += count
+                speed = done / max(time.perf_counter() - began, 1e-9)
+                bar.update(task, advance=count, speed=f"{speed:,.0f}/s")
+
+            yield advance
+
+    def _console(self) -> "Console":
+        from rich.console import Console
+
+        return Console(stderr=True)
