@@ -1,0 +1,1 @@
+"""Pretrained networks: names, weights, engines, and the extractor that looks once."""

@@ -1,0 +1,58 @@
+"""Make a network's int8 version from pictures it is shown."""
+
+import logging
+import tempfile
+import warnings
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from silverprint.backbones.prepare import PreparedBackbone
+
+CALIBRATION_PICTURES = 128
+
+
+def quantise(prepared: PreparedBackbone, pixels: NDArray[np.uint8]) -> None:
+    """Write the int8 graph, its ranges calibrated on pixels (n, 3, S, S) uint8.
+
+    Weights are symmetric per channel, activations asymmetric uint8. It is made once for a network
+    and kept, so that features of later runs stay comparable.
+    """
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        from onnxruntime.quantization import (
+            CalibrationDataReader,
+            QuantFormat,
+            QuantType,
+            quantize_static,
+        )
+        from onnxruntime.quantization.shape_inference import quant_pre_process
+
+        class Batches(CalibrationDataReader):  # type: ignore[misc]
+            def __init__(self) -> None:
+                self._left = iter(np.array_split(pixels, max(1, len(pixels) // 16)))
+
+            def get_next(self) -> dict[str, NDArray[np.uint8]] | None:
+                batch = next(self._left, None)
+                return None if batch is None else {"pixels": batch}
+
+        with tempfile.TemporaryDirectory(dir=prepared.folder) as folder:
+            cleaned, made = Path(folder) / "cleaned.onnx", Path(folder) / "made.onnx"
+            level = logging.root.level
+            logging.root.setLevel(logging.ERROR)
+            try:
+                quant_pre_process(str(prepared.graph), str(cleaned))
+                quantize_static(
+                    str(cleaned),
+                    str(made),
+                    Batches(),
+                    quant_format=QuantFormat.QDQ,
+                    per_channel=True,
+                    activation_type=QuantType.QUInt8,
+                    weight_type=QuantType.QInt8,
+                    op_types_to_quantize=["Conv", "Gemm", "MatMul", "Add", "GlobalAveragePool"],
+                )
+            finally:
+                logging.root.setLevel(level)
+            made.replace(prepared.int8_graph)

@@ -1,0 +1,66 @@
+"""Check that an engine computes what torch computes in f32, once for each machine and version."""
+
+import contextlib
+import json
+import platform
+from importlib.metadata import version
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from silverprint.backbones.engines import Engine, make_engine
+from silverprint.backbones.prepare import PreparedBackbone
+
+COSINE_FLOOR = 0.999
+INT8_COSINE_FLOOR = 0.90
+PICTURES = 16
+
+
+class EngineRejectedError(Exception):
+    """An engine's features are too far from torch's; another engine is tried."""
+
+
+def verify_engine(engine: Engine, prepared: PreparedBackbone, pixels: NDArray[np.uint8]) -> None:
+    """Compare the engine with torch f32 on the first pictures, unless it was done before.
+
+    Raises:
+        EngineRejectedError: the mean cosine is below the floor, or a feature is not finite.
+    """
+    if engine.name == "torch-cpu" or _record_name(engine) in _records(prepared):
+        return
+    pixels = pixels[:PICTURES]
+    expected = make_engine("torch-cpu", prepared).features(pixels)
+    cosine = mean_cosine(engine.features(pixels), expected)
+    floor = INT8_COSINE_FLOOR if engine.name.endswith("int8") else COSINE_FLOOR
+    if not cosine >= floor:
+        raise EngineRejectedError(
+            f"engine {engine.name} was dropped: on the first {len(pixels)} pictures its features "
+            f"have a mean cosine of {cosine:.4f} with torch f32, below {floor}"
+        )
+    _record(prepared, _record_name(engine), cosine)
+
+
+def mean_cosine(ours: NDArray[np.float32], reference: NDArray[np.float32]) -> float:
+    """Return the mean cosine between rows; NaN where anything is not finite."""
+    lengths = np.linalg.norm(ours, axis=1) * np.linalg.norm(reference, axis=1)
+    return float(np.mean((ours * reference).sum(axis=1) / np.maximum(lengths, 1e-12)))
+
+
+def _record_name(engine: Engine) -> str:
+    library = engine.name.partition("-")[0]
+    return f"{engine.name} {version(library)} on {platform.processor() or platform.machine()}"
+
+
+def _records(prepared: PreparedBackbone) -> dict[str, Any]:
+    with contextlib.suppress(FileNotFoundError, json.JSONDecodeError):
+        records: dict[str, Any] = json.loads((prepared.folder / "verified.json").read_text("utf-8"))
+        return records
+    return {}
+
+
+def _record(prepared: PreparedBackbone, name: str, cosine: float) -> None:
+    records = _records(prepared) | {name: round(cosine, 6)}
+    part = prepared.folder / "verified.json.part"
+    part.write_text(json.dumps(records, indent=2), "utf-8")
+    part.replace(prepared.folder / "verified.json")
