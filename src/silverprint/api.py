@@ -1,0 +1,132 @@
+"""The Python face of Silverprint: train, load, and the model they give."""
+
+import shutil
+import tempfile
+from os import PathLike, fspath
+from pathlib import Path
+from typing import Any, cast, overload
+
+from silverprint.data.read import read
+from silverprint.data.table import Dataset
+from silverprint.errors import ImageError
+from silverprint.export.bundle import writing_bundle
+from silverprint.runtime.bundle import Bundle
+from silverprint.runtime.predictor import Picture, Prediction, Predictor
+from silverprint.training.progress import Progress
+from silverprint.workflows.evaluate import evaluate_bundle
+from silverprint.workflows.predict import open_bundle
+
+
+class Model:
+    """A trained classifier: a verified bundle, loaded.
+
+    Attributes:
+        bundle: where it is and what it says of itself.
+    """
+
+    def __init__(self, bundle: Bundle) -> None:
+        self.bundle = bundle
+        self._predictor = Predictor(bundle)
+        self._home: tempfile.TemporaryDirectory[str] | None = None
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """Class names in the order of the probabilities."""
+        return self.bundle.classes
+
+    @property
+    def metrics(self) -> dict[str, Any]:
+        """Measures of the held-out splits, "validation" and "test", as written in the bundle."""
+        return cast(dict[str, Any], self.bundle.manifest["metrics"])
+
+    @overload
+    def predict(self, pictures: Picture, *, top: int = 3) -> Prediction: ...
+    @overload
+    def predict(self, pictures: list[Picture], *, top: int = 3) -> list[Prediction]: ...
+
+    def predict(
+        self, pictures: Picture | list[Picture], *, top: int = 3
+    ) -> Prediction | list[Prediction]:
+        """Say what is in a picture, or in each of a list of them.
+
+        Args:
+            pictures: a path, a file's bytes or an array (see `decode`), or a list of these.
+            top: how many classes to name.
+
+        Raises:
+            ImageError: the one picture given cannot be read. In a list, its answer says so instead.
+        """
+        if isinstance(pictures, list):
+            return list(self._predictor.predict(pictures, top=top))
+        answer = next(self._predictor.predict([pictures], top=top))
+        if answer.error is not None:
+            raise ImageError(answer.file, answer.error)
+        return answer
+
+    def evaluate(
+        self, data: Dataset | str | PathLike[str], split: str | None = None
+    ) -> dict[str, Any]:
+        """Measure the model on labelled pictures with its own file; see `silverprint evaluate`."""
+        dataset = data if isinstance(data, Dataset) else read(data)
+        return evaluate_bundle(self.bundle, dataset, Progress(quiet=True), split).metrics
+
+    def save(self, path: str | PathLike[str]) -> Path:
+        """Copy the bundle to a folder, which must be new, empty, or a bundle to be replaced."""
+        target = Path(path)
+        with writing_bundle(target) as folder:
+            shutil.copytree(self.bundle.path, folder, dirs_exist_ok=True)
+        return target
+
+    def __repr__(self) -> str:
+        return f"Model({fspath(self.bundle.path)!r}, classes={list(self.classes)})"
+
+
+def train(
+    data: Dataset | str | PathLike[str],
+    out: str | PathLike[str] | None = None,
+    *,
+    quiet: bool = False,
+    **settings: Any,
+) -> Model:
+    """Train a classifier, looking at each picture once.
+
+    Args:
+        data: what `read` gives, or what it takes.
+        out: folder for the bundle; without it the bundle lives as long as the model does, and
+            `Model.save` keeps it.
+        quiet: show no progress.
+        **settings: fields of TrainSettings, such as backbone="efficientnet-lite2", seed=1,
+            hidden_size=[0, 128]; `silverprint train --help` describes them.
+
+    Raises:
+        SilverprintError: an input is wrong; nothing was written.
+    """
+    from silverprint.workflows.settings import TrainSettings
+    from silverprint.workflows.train import train_bundle
+
+    dataset = data if isinstance(data, Dataset) else read(data)
+    chosen = TrainSettings.of(**settings)
+    if out is not None:
+        train_bundle(dataset, Path(out), chosen, Progress(quiet))
+        return load(out)
+    home = tempfile.TemporaryDirectory(prefix="silverprint-")
+    train_bundle(dataset, Path(home.name) / "bundle", chosen, Progress(quiet))
+    model = load(Path(home.name) / "bundle")
+    model._home = home  # removed together with the model
+    return model
+
+
+def load(bundle: str | PathLike[str]) -> Model:
+    """Load a bundle, or "imagenet", or "imagenet:BACKBONE" for another pretrained network.
+
+    Raises:
+        BundleError: it is missing, damaged, or of another format version.
+    """
+    return Model(open_bundle(bundle))
+
+
+def list_backbones() -> list[str]:
+    """Return the names of the networks whose weights come with pip packages."""
+    from silverprint.backbones.registry import PACKAGED
+
+    return list(PACKAGED)

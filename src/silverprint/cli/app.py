@@ -1,0 +1,71 @@
+"""The application: its verbs, and what each kind of error does.
+
+Exit codes: 0 fine; 2 the user's input was wrong (one line); 1 a fault of ours; 130 stopped.
+"""
+
+import sys
+from collections.abc import Sequence
+
+import typer
+
+from silverprint.cli import backbones, datasets, doctor, evaluate, predict, train
+from silverprint.cli.common import fail
+from silverprint.errors import SilverprintError
+
+app = typer.Typer(
+    name="silverprint",
+    help="From a folder of pictures to a tested, explained, deployable model.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+app.command("train")(train.train)
+app.command("predict")(predict.predict)
+app.command("evaluate")(evaluate.evaluate)
+app.command("backbones")(backbones.backbones)
+app.command("datasets")(datasets.datasets)
+app.command("doctor")(doctor.doctor)
+
+
+@app.callback(invoke_without_command=True)
+def root(
+    context: typer.Context,
+    version: bool = typer.Option(False, "--version", help="Print the version and stop."),
+) -> None:
+    """From a folder of pictures to a tested, explained, deployable model."""
+    if version:
+        from silverprint import __version__
+
+        typer.echo(__version__)
+        raise typer.Exit
+    if context.invoked_subcommand is None:
+        typer.echo(context.get_help())
+
+
+def run(arguments: Sequence[str], debug: bool = False) -> int:
+    """Run one command and return its exit code; with `debug`, errors keep their traceback."""
+    try:
+        app(args=list(arguments), prog_name="silverprint")
+    except SystemExit as stop:
+        return stop.code if isinstance(stop.code, int) else 1
+    except KeyboardInterrupt:
+        fail("stopped; what was looked at is kept, and the next run goes on from there")
+        return 130
+    except BrokenPipeError:
+        sys.stderr.close()
+        return 0
+    except SilverprintError as error:
+        if debug:
+            raise
+        fail(str(error))
+        return 2
+    except Exception as error:
+        if debug:
+            raise
+        fail(
+            f"this is our fault, not yours: {type(error).__name__}: {error}\n"
+            "Run it again with SILVERPRINT_DEBUG=1 for the traceback, and please report it."
+        )
+        return 1
+    return 0

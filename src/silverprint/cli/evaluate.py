@@ -1,0 +1,71 @@
+"""`silverprint evaluate`."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from silverprint.cli.common import percent, print_json, table
+
+if TYPE_CHECKING:
+    from silverprint.workflows.evaluate import Evaluation
+
+
+def evaluate(
+    bundle: Annotated[str, typer.Argument(help="A bundle's folder.")],
+    data: Annotated[str, typer.Argument(help="Labelled pictures, as for train.")],
+    split: Annotated[str | None, typer.Option(help="train, validation, test or all; default test.")] = None,
+    data_dir: Annotated[Path | None, typer.Option(help="Where named datasets are.")] = None,
+    json: Annotated[bool, typer.Option("--json", help="Print one JSON object to stdout.")] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress.")] = False,
+) -> None:  # fmt: skip
+    """Measure a bundle on labelled pictures: accuracy, precision, recall, calibration, mistakes."""
+    from silverprint.data.read import read
+    from silverprint.training.progress import Progress
+    from silverprint.workflows.evaluate import evaluate_bundle
+    from silverprint.workflows.predict import open_bundle
+
+    opened = open_bundle(bundle)
+    dataset = read(data, data_dir=data_dir)
+    progress = Progress(quiet)
+    found = evaluate_bundle(opened, dataset, progress, split)
+    if json:
+        print_json(_result(found, progress.seconds))
+    else:
+        _print(found)
+
+
+def _result(found: "Evaluation", seconds: dict[str, float]) -> dict[str, Any]:
+    return {
+        "split": found.split,
+        "metrics": found.metrics,
+        "mistakes": [
+            {"file": file, "truth": truth, "label": label, "probability": round(probability, 6)}
+            for file, truth, label, probability in found.wrong
+        ],
+        "refused": [{"file": file, "reason": reason} for file, reason in found.refused],
+        "seconds": {name: round(value, 3) for name, value in seconds.items()},
+    }
+
+
+def _print(found: "Evaluation") -> None:
+    rows = [
+        (name, *(_number(facts[key]) for key in ("precision", "recall", "f1")),
+         str(facts["support"]))
+        for name, facts in found.metrics["per_class"].items()
+    ]  # fmt: skip
+    table(("class", "precision", "recall", "F1", "pictures"), rows)
+    low, high = found.metrics["accuracy_interval"]
+    typer.echo(
+        f"{found.split} accuracy {percent(found.metrics['accuracy'])} (95 % interval "
+        f"{percent(low)} to {percent(high)}, {found.metrics['n']:,} pictures), "
+        f"calibration error {percent(found.metrics['calibration']['error'])}"
+    )
+    for file, truth, label, probability in found.wrong[:5]:
+        typer.echo(f"mistake: {file} is {truth}, answered {label} with {percent(probability)}")
+    for file, reason in found.refused[:10]:
+        typer.echo(f"refused: {file}: {reason}")
+
+
+def _number(value: float | None) -> str:
+    return "–" if value is None else f"{value:.3f}"

@@ -1,0 +1,61 @@
+"""`silverprint predict`."""
+
+import csv
+import io
+import sys
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from silverprint.cli.common import fail, percent, print_json, table
+
+if TYPE_CHECKING:
+    from silverprint.runtime.predictor import Prediction
+
+
+def predict(
+    bundle: Annotated[str, typer.Argument(help="A bundle's folder, or imagenet, or imagenet:BACKBONE.")],
+    files: Annotated[list[str], typer.Argument(help="Pictures, folders of them, or - for one on stdin.")],
+    top: Annotated[int, typer.Option(min=1, help="How many classes to name.")] = 3,
+    group: Annotated[list[str] | None, typer.Option(help="NAME=CLASSES: answer in groups, as in dog=151-268.")] = None,
+    json: Annotated[bool, typer.Option("--json", help="Print one JSON list to stdout.")] = False,
+    as_csv: Annotated[bool, typer.Option("--csv", help="Print CSV to stdout.")] = False,
+) -> None:  # fmt: skip
+    """Say what is in pictures.
+
+    silverprint predict bundle photo.jpg more/
+
+    silverprint predict imagenet photo.jpg --group dog=151-268 --group cat=281-285
+    """
+    from silverprint.workflows.predict import open_bundle, predict_files
+
+    answers = list(predict_files(open_bundle(bundle), files, top=top, groups=group or ()))
+    if json:
+        print_json([answer.to_json() for answer in answers])
+    elif as_csv:
+        sys.stdout.write(_as_csv(answers))
+    else:
+        table(("file", "answer", "probability", "top"), map(_row, answers))
+    refused = [answer for answer in answers if answer.error is not None]
+    if refused and not json:
+        fail(f"{len(refused)} of {len(answers)} pictures could not be read")
+    if len(refused) == len(answers):
+        raise typer.Exit(2)
+
+
+def _row(answer: "Prediction") -> tuple[str, ...]:
+    if answer.error is not None:
+        return answer.file, "", "", answer.error
+    top = ", ".join(f"{label} {percent(probability)}" for label, probability in answer.top)
+    return answer.file, answer.label, percent(answer.probability), top
+
+
+def _as_csv(answers: "Iterable[Prediction]") -> str:
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(("file", "label", "probability", "error"))
+    for answer in answers:
+        shown = "" if answer.error is not None else f"{answer.probability:.6f}"
+        writer.writerow((answer.file, answer.label, shown, answer.error or ""))
+    return text.getvalue()

@@ -1,0 +1,1 @@
+"""Writing bundles, and the one ONNX file that they ship."""

@@ -1,0 +1,64 @@
+"""Writing a bundle: all files under a temporary name, then one rename."""
+
+import contextlib
+import json
+import shutil
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from silverprint.errors import ConfigError
+from silverprint.runtime.bundle import FORMAT, MANIFEST, file_digest
+
+
+def check_output(path: Path) -> None:
+    """Make sure, before any work is done, that a bundle may be written there.
+
+    Raises:
+        ConfigError: something else than a bundle or an empty folder is there already.
+    """
+    if path.is_dir():
+        if not (path / MANIFEST).is_file() and any(path.iterdir()):
+            raise ConfigError(
+                f"--out {path} is a folder with other files in it; give a new or empty one."
+            )
+    elif path.exists():
+        raise ConfigError(f"--out {path} is a file; give the name of a new folder.")
+
+
+@contextlib.contextmanager
+def writing_bundle(path: Path) -> Iterator[Path]:
+    """Give a folder to write into; on leaving without an error it takes the bundle's place.
+
+    A bundle that was there is replaced only then. Nothing is left behind after an error.
+    """
+    check_output(path)
+    path = path.absolute()
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        unfinished = Path(tempfile.mkdtemp(prefix=f".{path.name}-unfinished-", dir=path.parent))
+    except OSError as error:
+        raise ConfigError(
+            f"--out {path} cannot be written: {(error.strerror or str(error)).lower()}."
+        ) from None
+    unfinished.chmod(0o755)
+    try:
+        yield unfinished
+        if path.exists():
+            replaced = unfinished.with_name(f"{unfinished.name}-old")
+            path.rename(replaced)
+            unfinished.rename(path)
+            shutil.rmtree(replaced)
+        else:
+            unfinished.rename(path)
+    finally:
+        shutil.rmtree(unfinished, ignore_errors=True)
+
+
+def write_manifest(folder: Path, content: dict[str, Any]) -> None:
+    """Write bundle.json with the digest of every other file in the folder."""
+    files = {path.name: file_digest(path) for path in sorted(folder.iterdir())}
+    manifest = {"format": FORMAT, **content, "files": files}
+    text = json.dumps(manifest, indent=2, ensure_ascii=False, allow_nan=False)
+    (folder / MANIFEST).write_text(text + "\n", "utf-8")

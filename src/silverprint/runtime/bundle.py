@@ -1,0 +1,112 @@
+"""Reading a bundle: a folder that holds a model and everything said of it.
+
+bundle.json          what follows, and the sha256 of every other file
+model.onnx           decoded RGB in, calibrated probabilities out
+weights.safetensors  the same weights, for training on
+report.html          for people
+"""
+
+import hashlib
+import json
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from silverprint.errors import BundleError
+
+FORMAT = 1
+MANIFEST = "bundle.json"
+MODEL = "model.onnx"
+WEIGHTS = "weights.safetensors"
+REPORT = "report.html"
+
+Task = Literal["single-label", "multi-label"]
+
+
+@dataclass(frozen=True)
+class Bundle:
+    """A verified bundle.
+
+    Attributes:
+        path: its folder.
+        manifest: the content of bundle.json.
+    """
+
+    path: Path
+    manifest: dict[str, Any]
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """Class names in the order of the probabilities."""
+        return tuple(self.manifest["classes"])
+
+    @property
+    def task(self) -> Task:
+        """Either "single-label" or "multi-label"."""
+        task: Task = self.manifest["task"]
+        return task
+
+    @property
+    def decode_side(self) -> int:
+        """The shorter side that a decoded picture must keep."""
+        return int(self.manifest["preprocessing"]["decode_side"])
+
+    @property
+    def model(self) -> Path:
+        """The ONNX file."""
+        return self.path / MODEL
+
+
+def read_bundle(path: str | os.PathLike[str]) -> Bundle:
+    """Read and verify a bundle.
+
+    Raises:
+        BundleError: it is missing, of another format version, or a file is missing or changed.
+    """
+    folder = Path(path)
+    try:
+        manifest: Any = json.loads((folder / MANIFEST).read_text("utf-8"))
+    except (FileNotFoundError, NotADirectoryError):
+        raise BundleError(_not_found(folder)) from None
+    except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
+        raise BundleError(f"{folder / MANIFEST} cannot be read: {error}.") from None
+    if not isinstance(manifest, dict) or "format" not in manifest:
+        raise BundleError(f"{folder / MANIFEST} is not a Silverprint bundle's: no format version.")
+    if manifest["format"] != FORMAT:
+        raise BundleError(
+            f"{folder}: bundle format {manifest['format']}, but this release reads {FORMAT}; "
+            "use the release that wrote it, or train again."
+        )
+    missing = [key for key in ("classes", "task", "preprocessing", "files") if key not in manifest]
+    if missing:
+        raise BundleError(f"{folder / MANIFEST} lacks {', '.join(missing)}; get the bundle again.")
+    for name, digest in manifest["files"].items():
+        _verify(folder / name, digest)
+    return Bundle(folder, manifest)
+
+
+def file_digest(path: Path) -> str:
+    """Return the sha256 of a file's bytes in hexadecimal."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _verify(path: Path, expected: str) -> None:
+    try:
+        found = file_digest(path)
+    except OSError as error:
+        reason = (error.strerror or str(error)).lower()
+        raise BundleError(f"{path}: {reason}; the bundle is incomplete, get it again.") from None
+    if found != expected:
+        raise BundleError(
+            f"{path} was changed or damaged: its sha256 is {found[:12]}..., bundle.json says "
+            f"{expected[:12]}...; get the bundle again."
+        )
+
+
+def _not_found(folder: Path) -> str:
+    if not folder.exists():
+        return f"bundle {folder} does not exist; `silverprint train` makes bundles."
+    kind = "a folder without" if folder.is_dir() else "a file, not a folder with"
+    return f"{folder} is {kind} {MANIFEST}, so it is not a bundle."

@@ -1,0 +1,123 @@
+"""Predicting with a bundle: decode, run model.onnx, name the classes."""
+
+import os
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnxruntime
+from numpy.typing import NDArray
+
+from silverprint.errors import ImageError
+from silverprint.runtime.bundle import Bundle
+from silverprint.runtime.images import decode
+
+Picture = str | os.PathLike[str] | bytes | NDArray[Any]
+AHEAD = 32  # pictures decoded before the network needs them
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """The answer for one picture.
+
+    Attributes:
+        file: the picture's name.
+        label: the likeliest class; for multi-label, every class at 0.5 or above, joined by "|".
+        probability: of that class; for multi-label, of the likeliest.
+        top: the likeliest classes with their probabilities, highest first.
+        error: why the picture could not be read; the fields above are then empty.
+    """
+
+    file: str
+    label: str = ""
+    probability: float = 0.0
+    top: tuple[tuple[str, float], ...] = ()
+    error: str | None = None
+
+    def to_json(self) -> dict[str, Any]:
+        """Return plain JSON types."""
+        if self.error is not None:
+            return {"file": self.file, "error": self.error}
+        top = [[label, round(probability, 6)] for label, probability in self.top]
+        return {
+            "file": self.file,
+            "label": self.label,
+            "probability": round(self.probability, 6),
+            "top": top,
+        }
+
+
+class Predictor:
+    """A bundle's model, loaded.
+
+    Attributes:
+        bundle: what it was loaded from.
+    """
+
+    def __init__(self, bundle: Bundle) -> None:
+        options = onnxruntime.SessionOptions()
+        options.log_severity_level = 3
+        self.bundle = bundle
+        self._session = onnxruntime.InferenceSession(
+            str(bundle.model), options, ["CPUExecutionProvider"]
+        )
+
+    def probabilities(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
+        """Return (n, classes) for images (n, h, w, 3) uint8 RGB of one size."""
+        result: NDArray[np.float32] = self._session.run(["probabilities"], {"images": images})[0]
+        return result
+
+    def decode(self, picture: Picture, name: str | None = None) -> NDArray[np.uint8]:
+        """Decode one picture as the model needs it: (h, w, 3) uint8."""
+        return decode(picture, name=name, min_side=self.bundle.decode_side)
+
+    def stream(
+        self, pictures: Iterable[Picture], names: Iterable[str]
+    ) -> Iterator[tuple[str, NDArray[np.float32] | ImageError]]:
+        """Yield each picture's name and its (classes,) probabilities, or why it cannot be read."""
+        pairs = zip(pictures, names, strict=False)
+        with ThreadPoolExecutor(max(1, (os.cpu_count() or 1) - 1)) as pool:
+            while chunk := list(islice(pairs, AHEAD)):
+                for (_, name), image in zip(chunk, pool.map(self._try, chunk), strict=True):
+                    if isinstance(image, ImageError):
+                        yield name, image
+                    else:
+                        yield name, self.probabilities(image[None])[0]
+
+    def predict(
+        self, pictures: Sequence[Picture], *, names: Sequence[str] | None = None, top: int = 3
+    ) -> Iterator[Prediction]:
+        """Yield one answer a picture, in order; a picture that cannot be read answers so."""
+        known = (
+            [_name(picture, i) for i, picture in enumerate(pictures)] if names is None else names
+        )
+        for name, outcome in self.stream(pictures, known):
+            yield self.answer(name, outcome, top)
+
+    def answer(
+        self, name: str, outcome: NDArray[np.float32] | ImageError, top: int = 3
+    ) -> Prediction:
+        """Turn one picture's probabilities into an answer."""
+        if isinstance(outcome, ImageError):
+            return Prediction(name, error=outcome.reason)
+        classes = self.bundle.classes
+        order = np.argsort(-outcome, kind="stable")
+        likeliest = tuple((classes[i], float(outcome[i])) for i in order[:top])
+        label = classes[order[0]]
+        if self.bundle.task == "multi-label":
+            label = "|".join(classes[i] for i in np.flatnonzero(outcome >= 0.5))
+        return Prediction(name, label, float(outcome[order[0]]), likeliest)
+
+    def _try(self, pair: tuple[Picture, str]) -> NDArray[np.uint8] | ImageError:
+        try:
+            return self.decode(*pair)
+        except ImageError as error:
+            return error
+
+
+def _name(picture: Picture, number: int) -> str:
+    return os.fspath(picture) if isinstance(picture, str | Path) else f"picture {number}"

@@ -1,0 +1,1 @@
+"""Each verb as one function. The command line and `import silverprint` both call these."""

@@ -1,0 +1,146 @@
+"""Write what ships, and examine it: metrics come from the written file, not from the run."""
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import onnx
+import onnxruntime
+from numpy.typing import NDArray
+from safetensors.numpy import load_file, save_file
+
+from silverprint import __version__
+from silverprint.data.table import Split
+from silverprint.export.graph import Link, head_graph, head_of, join, metadata_of
+from silverprint.runtime.bundle import MODEL, WEIGHTS
+from silverprint.runtime.images import decode
+
+if TYPE_CHECKING:
+    from silverprint.workflows.train import Training
+
+AGREEMENT = 1e-4  # largest probability difference between the whole file and its two halves
+PICTURES_END_TO_END = 8
+
+
+def graph_link(run: "Training") -> Link:
+    """How logits become probabilities in the file."""
+    return "binary" if run.outputs == 1 and run.dataset.task == "single-label" else run.link
+
+
+def write_artifact(run: "Training", folder: Path) -> None:
+    """Write model.onnx and weights.safetensors."""
+    int8 = run.seen.engine.endswith("int8")
+    backbone = onnx.load(run.prepared.int8_graph if int8 else run.prepared.graph)
+    classes = run.dataset.classes
+    head = head_graph(run.chosen.head, graph_link(run), run.temperature, len(classes))
+    metadata = metadata_of(classes, run.dataset.task, __version__)
+    onnx.save(join(run.preprocessing, backbone, head, metadata), folder / MODEL)
+    weights = load_file(run.prepared.weights)
+    tensors = {f"backbone.{name}": tensor for name, tensor in weights.items()}
+    described = {"architecture": run.prepared.choice.architecture}
+    save_file({**tensors, **run.chosen.head.tensors()}, folder / WEIGHTS, metadata=described)
+
+
+def examine(
+    run: "Training", shipped: dict[str, NDArray[np.float32]], folder: Path
+) -> dict[str, NDArray[np.float32]]:
+    """Return each held-out split's probabilities as the written file gives them.
+
+    The file's first half is deterministic and has already run on these pictures (that is what
+    `shipped` holds), so its second half is cut out and run on the result. The whole file is then
+    run on a few pictures from their bytes, and must agree.
+
+    Raises:
+        RuntimeError: it does not agree, which is a fault of ours.
+    """
+    if not shipped:
+        return {}
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 3
+    model = onnx.load(folder / MODEL)
+    head = onnxruntime.InferenceSession(
+        head_of(model).SerializeToString(), options, ["CPUExecutionProvider"]
+    )
+    answers = {
+        name: head.run(["probabilities"], {"features": features})[0]
+        for name, features in shipped.items()
+    }
+    whole = onnxruntime.InferenceSession(str(folder / MODEL), options, ["CPUExecutionProvider"])
+    for name, probabilities in answers.items():
+        _compare(run, whole, name, probabilities)
+    return answers
+
+
+def _compare(run: "Training", whole: Any, split: str, expected: NDArray[np.float32]) -> None:
+    rows = run.dataset.rows(_split(split))
+    every = max(1, len(rows) // PICTURES_END_TO_END)
+    for position in range(0, len(rows), every):
+        row = rows[position]
+        source, name = run.dataset.sources[row], run.dataset.names[row]
+        image = decode(source, name=name, min_side=run.preprocessing.decode_side)
+        found = whole.run(["probabilities"], {"images": image[None]})[0][0]
+        difference = float(np.abs(found - expected[position]).max())
+        if not difference <= AGREEMENT:
+            raise RuntimeError(
+                f"the written model disagrees with its own parts on {name}: probabilities differ "
+                f"by {difference:.6f}, more than {AGREEMENT}"
+            )
+
+
+def _split(name: str) -> Split:
+    assert name in ("validation", "test")
+    return "validation" if name == "validation" else "test"
+
+
+def describe(run: "Training", seconds: dict[str, float]) -> dict[str, Any]:
+    """Return the content of bundle.json, without the digests."""
+    dataset, prepared = run.dataset, run.prepared
+    counts = {name: dataset.class_counts(_any(name)) for name in ("train", "validation", "test")}
+    return {
+        "silverprint": __version__,
+        "name": dataset.name,
+        "task": dataset.task,
+        "classes": list(dataset.classes),
+        "preprocessing": {
+            **run.preprocessing.to_json(),
+            "decode_side": run.preprocessing.decode_side,
+        },
+        "architecture": {
+            "backbone": prepared.choice.architecture,
+            "features": prepared.features,
+            "hidden_size": run.chosen.config.hidden_size,
+            "outputs": run.outputs,
+            "link": graph_link(run),
+            "engine": run.seen.engine,
+        },
+        "calibration": {"temperature": run.temperature},
+        "metrics": run.metrics,
+        "data": {
+            "fingerprint": _fingerprint(run),
+            "pictures": {name: sum(count.values()) for name, count in counts.items()},
+            "refused": len(run.seen.refused),
+        },
+        "training": {
+            "settings": run.settings.to_json(),
+            "chosen": json.loads(json.dumps(run.chosen.row())),
+            "cross_validated": run.cross_validated,
+            "seconds": {name: round(value, 3) for name, value in seconds.items()},
+        },
+        "licences": {"weights": prepared.choice.licence},
+    }
+
+
+def _any(name: str) -> Split:
+    return "train" if name == "train" else _split(name)
+
+
+def _fingerprint(run: "Training") -> str:
+    """One digest of all pictures, labels and splits, in order."""
+    import hashlib
+
+    digest = hashlib.sha256(json.dumps(run.dataset.classes).encode())
+    for part in (b"".join(run.seen.digests), run.dataset.labels.tobytes(),
+                 run.dataset.splits.tobytes()):  # fmt: skip
+        digest.update(part)
+    return digest.hexdigest()

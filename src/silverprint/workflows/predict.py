@@ -1,0 +1,63 @@
+"""`predict`: answers for pictures, with a bundle or with a pretrained network as it is."""
+
+import os
+import sys
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from silverprint.data.conventions import is_hidden, is_known_other, natural_key
+from silverprint.errors import DataError
+from silverprint.runtime.bundle import Bundle, read_bundle
+from silverprint.runtime.groups import answer_in_groups, parse_groups
+from silverprint.runtime.predictor import Picture, Prediction, Predictor
+
+
+def open_bundle(name: str | os.PathLike[str]) -> Bundle:
+    """Return the bundle of that path, or of "imagenet" and "imagenet:BACKBONE"."""
+    from silverprint.workflows.pretrained import is_pretrained_name, pretrained_bundle
+
+    text = os.fspath(name)
+    if is_pretrained_name(text):
+        return pretrained_bundle(text, lambda line: sys.stderr.write(f"{line}\n"))
+    return read_bundle(name)
+
+
+def predict_files(
+    bundle: Bundle, files: Sequence[str], *, top: int = 3, groups: Sequence[str] = ()
+) -> Iterator[Prediction]:
+    """Yield an answer for each picture; a folder stands for all pictures below it, "-" for stdin.
+
+    Args:
+        bundle: the model.
+        files: paths, folders, or "-" for one picture's bytes on standard input.
+        top: how many classes to name.
+        groups: "dog=151-268" and the like; the answer is then a group, or none of them.
+
+    Raises:
+        DataError: there is nothing to predict.
+        ConfigError: a group is wrong.
+    """
+    parsed = parse_groups(groups, bundle.classes)
+    names = list(_expand(files))
+    if not names:
+        raise DataError(f"no pictures in {', '.join(files)}; give files or folders of pictures.")
+    pictures: list[Picture] = [sys.stdin.buffer.read() if name == "-" else name for name in names]
+    predictor = Predictor(bundle)
+    for name, outcome in predictor.stream(pictures, names):
+        if parsed:
+            yield answer_in_groups(name, outcome, parsed)
+        else:
+            yield predictor.answer(name, outcome, top)
+
+
+def _expand(files: Sequence[str]) -> Iterator[str]:
+    for name in files:
+        path = Path(name)
+        if name == "-" or not path.is_dir():
+            yield name
+            continue
+        below = sorted(path.rglob("*"), key=lambda p: natural_key(str(p)))
+        for found in below:
+            visible = not any(is_hidden(part) for part in found.relative_to(path).parts)
+            if visible and found.is_file() and not is_known_other(found.name):
+                yield str(found)
