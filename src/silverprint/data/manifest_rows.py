@@ -1,0 +1,257 @@
+"""From the bytes of a CSV or JSON Lines manifest to rows, every fault named with its line."""
+
+import csv
+import io
+import json
+import os
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from silverprint.data.conventions import first_few, split_named
+from silverprint.data.files import first_line, opened
+from silverprint.data.table import Split
+from silverprint.errors import DataError, closest
+
+IMAGE_COLUMNS = (
+    *("path", "image", "file", "filename", "file_name", "filepath", "file_path"),
+    *("image_path", "image_file", "img", "picture", "photo"),
+)
+LABEL_COLUMNS = (
+    *("label", "labels", "class", "classes", "class_name", "category"),
+    *("target", "tag", "tags"),
+)
+SPLIT_COLUMNS = ("split", "subset", "partition")
+JSON_LINES = (".jsonl", ".ndjson", ".jsonl.gz", ".ndjson.gz")
+TABLES = (".csv", ".tsv", ".csv.gz", ".tsv.gz")
+
+Cell = str | tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Columns:
+    """What a caller says about a manifest; None is to find out.
+
+    Attributes:
+        image: the column with the pictures' paths.
+        label: the column with their labels.
+        separator: what separates several labels in one cell; "" that nothing does.
+    """
+
+    image: str | None = None
+    label: str | None = None
+    separator: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One picture in a manifest.
+
+    Attributes:
+        file: the manifest.
+        line: the row's line in it, from 1.
+        name: the picture's path as it is written.
+        path: the same, made absolute.
+        label: the cell; a tuple where it is a JSON list.
+        split: from the split column, or what the file is.
+    """
+
+    file: Path
+    line: int
+    name: str
+    path: Path
+    label: Cell
+    split: Split
+
+    @property
+    def place(self) -> str:
+        """Say where the row is, for a message."""
+        return f"{self.file}, line {self.line}"
+
+
+def is_manifest_name(name: str) -> bool:
+    """Say whether a file is called like a manifest."""
+    return name.lower().endswith((*TABLES, *JSON_LINES))
+
+
+def is_manifest(path: Path, columns: Columns) -> bool:
+    """Say whether a file's first line has an image and a label column."""
+    try:
+        line = first_line(path)
+        found = json.loads(line) if _is_json_lines(path) else _cells(line)
+        _choose(path, list(found), columns)
+    except (DataError, csv.Error, ValueError, TypeError, RecursionError):
+        return False
+    return True
+
+
+def read_rows(path: Path, split: Split, columns: Columns) -> tuple[list[Row], list[str]]:
+    """Return a manifest's rows, and the columns that were not used.
+
+    Args:
+        path: the manifest.
+        split: what rows are that name no split.
+        columns: what the caller says about it.
+
+    Raises:
+        DataError: see `read_manifest_file`.
+    """
+    text = _text(path)
+    lines = (_json_lines if _is_json_lines(path) else _table_lines)(path, text)
+    rows: list[Row] = []
+    chosen: dict[tuple[str, ...], tuple[str, str, str | None]] = {}
+    root = str(path.parent)
+    for line, cells in lines:
+        names = tuple(cells)
+        if names not in chosen:
+            chosen[names] = _choose(path, names, columns, line)
+        image, label, part = chosen[names]
+        place = f"{path}, line {line}"
+        name = _image_name(place, image, cells[image])
+        row_split = _split_of(place, cells[part], split) if part else split
+        rows.append(Row(path, line, name, _absolute(root, name), cells[label], row_split))
+    unused = [name for names, taken in chosen.items() for name in names if name not in taken]
+    return rows, list(dict.fromkeys(unused))
+
+
+def _is_json_lines(path: Path) -> bool:
+    return path.name.lower().endswith(JSON_LINES)
+
+
+def _text(path: Path) -> str:
+    """Return a manifest's text.
+
+    Raises:
+        DataError: it is not UTF-8, or no text at all.
+    """
+    with opened(path) as file:
+        data = file.read()
+    try:
+        text = data.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = data.count(b"\n", 0, error.start) + 1
+        raise DataError(
+            f"{path}, line {line}: a manifest is UTF-8, but byte {data[error.start]:#04x} there is "
+            "not. Save it again as UTF-8 (in a spreadsheet: 'CSV UTF-8')."
+        ) from error
+    if "\0" in text:
+        raise DataError(f"{path}: a manifest is text, but this file holds zero bytes.")
+    return text
+
+
+def _delimiter(header: str) -> str:
+    """Return what separates columns: the first of tab, comma, semicolon that the header holds."""
+    return next((mark for mark in "\t,;" if mark in header), ",")
+
+
+def _cells(line: str) -> list[str]:
+    cells = next(csv.reader([line], delimiter=_delimiter(line), skipinitialspace=True), [])
+    return [cell.strip() for cell in cells]
+
+
+def _table_lines(path: Path, text: str) -> Iterator[tuple[int, dict[str, Cell]]]:
+    """Yield the line number and the cells by column of every row below the header."""
+    delimiter = _delimiter(text.split("\n", 1)[0])
+    reader = csv.reader(
+        io.StringIO(text, newline=""), delimiter=delimiter, skipinitialspace=True, strict=True
+    )
+    try:
+        header = [name.strip() for name in next(reader, [])]
+        if not header:
+            raise DataError(
+                f"{path}: the file is empty. It needs a header line such as path,label."
+            )
+        for cells in reader:
+            if not cells:
+                continue
+            if len(cells) != len(header):
+                raise DataError(
+                    f"{path}, line {reader.line_num}: {len(cells)} cells where the header has "
+                    f"{len(header)} columns. Put a cell that holds {delimiter!r} in quotes."
+                )
+            yield reader.line_num, dict(zip(header, cells, strict=True))
+    except csv.Error as error:
+        raise DataError(
+            f"{path}, line {reader.line_num}: not readable as CSV ({error}). Check its quotes."
+        ) from error
+
+
+def _json_lines(path: Path, text: str) -> Iterator[tuple[int, dict[str, Cell]]]:
+    """Yield the line number and the values by key of every object."""
+    for number, line in enumerate(text.split("\n"), start=1):
+        if not line.strip():
+            continue
+        try:
+            found = json.loads(line, parse_int=str, parse_float=str, parse_constant=str)
+        except (ValueError, RecursionError) as error:
+            raise DataError(
+                f"{path}, line {number}: not readable as JSON ({error}). Each line is one object, "
+                'such as {"path": "cat/1.jpg", "label": "cat"}.'
+            ) from error
+        if not isinstance(found, dict):
+            raise DataError(
+                f"{path}, line {number}: each line is one JSON object, such as "
+                f'{{"path": "cat/1.jpg", "label": "cat"}}, not {line[:40]!r}.'
+            )
+        yield number, {str(key).strip(): _json_cell(value) for key, value in found.items()}
+
+
+def _json_cell(value: object) -> Cell:
+    """Return a JSON value as text, numbers as they were written; a list as a tuple of texts."""
+    if isinstance(value, list):
+        return tuple(str(_json_cell(item)) for item in value)
+    if isinstance(value, bool):
+        return str(value).lower()
+    return "" if value is None else str(value)
+
+
+def _choose(
+    path: Path, found: Sequence[str], columns: Columns, line: int = 1
+) -> tuple[str, str, str | None]:
+    """Return the names of the image, label and split columns; None where nothing says splits.
+
+    Raises:
+        DataError: there is no image or no label column, or the one asked for is not there.
+    """
+    by_name = {name.casefold(): name for name in reversed(found)}
+    chosen = []
+    for what, asked, usual in (
+        ("image", columns.image, IMAGE_COLUMNS),
+        ("label", columns.label, LABEL_COLUMNS),
+    ):
+        name = asked if asked in found else None
+        if asked is None:
+            name = next((by_name[word] for word in usual if word in by_name), None)
+        if name is None:
+            want = repr(asked) if asked else f"for the {what}, such as {usual[0]!r},"
+            raise DataError(
+                f"{path}, line {line}: there is no column {want} among those found: "
+                f"{first_few(map(repr, found), 12)}.{closest(asked or usual[0], found)} Name it in "
+                f"the header line, or pass {what}_column."
+            )
+        chosen.append(name)
+    split = next((by_name[word] for word in SPLIT_COLUMNS if word in by_name), None)
+    return chosen[0], chosen[1], split if split not in chosen else None
+
+
+def _image_name(place: str, column: str, cell: Cell) -> str:
+    if not isinstance(cell, str) or not cell.strip():
+        raise DataError(f"{place}: {column!r} names no picture. Fill it in or remove the row.")
+    return cell.strip()
+
+
+def _split_of(place: str, cell: Cell, default: Split) -> Split:
+    if not isinstance(cell, str) or not cell.strip():
+        return default
+    split = split_named(cell)
+    if split is None:
+        raise DataError(f"{place}: a split is train, validation or test, not {cell.strip()!r}.")
+    return split
+
+
+def _absolute(root: str, name: str) -> Path:
+    """Return where a picture is; a path written on Windows is understood elsewhere too."""
+    path = Path(f"{root}/{name}") if not os.path.isabs(name) else Path(name)  # noqa: PTH117
+    if "\\" in name and os.sep == "/" and not path.exists():
+        return _absolute(root, name.replace("\\", "/"))
+    return Path(os.path.normpath(path))

@@ -1,0 +1,63 @@
+"""The one door to data: a folder, a file, or a dataset's name, to a Dataset."""
+
+import os
+from pathlib import Path
+
+from silverprint.data.download import Progress
+from silverprint.data.layouts import read_path
+from silverprint.data.manifest_rows import Columns
+from silverprint.data.named import read_named
+from silverprint.data.registry import NAMED
+from silverprint.data.table import SPLITS, Dataset, Split
+from silverprint.errors import ConfigError, DataError, closest
+
+
+def read(
+    source: str | os.PathLike[str],
+    *,
+    split: Split | None = None,
+    data_dir: str | os.PathLike[str] | None = None,
+    image_column: str | None = None,
+    label_column: str | None = None,
+    label_separator: str | None = None,
+    progress: Progress | None = None,
+) -> Dataset:
+    """Read a folder, a file, or a named dataset; the layout is detected.
+
+    Args:
+        source: a path, or a name that `list_datasets` gives. A path that exists wins over a name.
+        split: what the pictures are where neither folders, file names nor a column say it;
+            train if None.
+        data_dir: where named datasets lie and are downloaded to; if None the folder that
+            SILVERPRINT_DATA names, else this user's data folder.
+        image_column: a manifest's column of paths, if not one of the usual names.
+        label_column: a manifest's column of labels, likewise.
+        label_separator: what separates several labels in one cell; found out if None ("|" or
+            ";"), and "" says that a cell is one label whatever it holds.
+        progress: called with a file's name, the bytes so far and in all, while downloading.
+
+    Raises:
+        ConfigError: `split` is no split.
+        DataError: nothing is there, no layout fits, or the data breaks a rule; the message names
+            the file, the rule, what broke it and what to do.
+        MissingExtraError: the dataset comes with a package that is not installed.
+    """
+    if split is not None and split not in SPLITS:
+        raise ConfigError(f"split is train, validation or test, not {split!r}.")
+    text = os.fspath(source)
+    name = text.casefold()
+    path = Path(text).expanduser()
+    if not text.strip() or not path.exists():
+        if name not in NAMED:
+            raise DataError(
+                f"{text!r} is neither a folder or file that exists nor a dataset's name."
+                f"{closest(name, NAMED)} `silverprint datasets` lists the names."
+            )
+        return read_named(name, data_dir=data_dir, progress=progress)
+    # Absolute, so that a later change of folder does no harm; resolve() would follow links.
+    path = Path(os.path.abspath(path))  # noqa: PTH100
+    columns = Columns(image_column, label_column, label_separator)
+    dataset = read_path(path, split or "train", columns)
+    if name not in NAMED:
+        return dataset
+    return dataset.noting(f"{path} was read, not the dataset {name!r}: a path wins over a name.")

@@ -1,0 +1,93 @@
+"""A dataset: a table of labelled pictures, whatever files they came from.
+
+Readers make one; everything after reads only this. A picture's source is either a path or an array
+that is already in memory, so a million photos cost a million paths.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from silverprint.errors import DataError
+
+Task = Literal["single-label", "multi-label"]
+Split = Literal["train", "validation", "test"]
+SPLITS: tuple[Split, ...] = ("train", "validation", "test")
+
+Source = Path | NDArray[np.uint8]
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """Pictures with labels and splits, in a fixed order.
+
+    Attributes:
+        name: what to call the dataset in reports, for example the folder's name.
+        classes: class names in natural order (1, 2, 10); a label is an index into it.
+        sources: one path or uint8 array, (H, W) grey or (H, W, 3) RGB, a picture.
+        names: how to call each picture in a message: a path below the root, or "file.gz[17]".
+        labels: (n,) int64 for single-label; (n, classes) uint8 of 0 and 1 for multi-label.
+        splits: (n,) int8, an index into SPLITS.
+        task: "single-label" or "multi-label".
+        root: the folder or file that was read.
+        notices: a line for everything that was found but not taken, and for every choice made.
+    """
+
+    name: str
+    classes: tuple[str, ...]
+    sources: Sequence[Source]
+    names: Sequence[str]
+    labels: NDArray[np.int64] | NDArray[np.uint8]
+    splits: NDArray[np.int8]
+    task: Task = "single-label"
+    root: Path | None = None
+    notices: tuple[str, ...] = field(default=())
+
+    def __post_init__(self) -> None:
+        count = len(self.sources)
+        columns = {"names": self.names, "labels": self.labels, "splits": self.splits}
+        for column, values in columns.items():
+            if len(values) != count:
+                raise DataError(
+                    f"{self.name}: {count} pictures but {len(values)} {column}; "
+                    "every picture needs exactly one."
+                )
+
+    def __len__(self) -> int:
+        return len(self.sources)
+
+    def rows(self, split: Split) -> NDArray[np.int64]:
+        """Return the row numbers of one split, in order."""
+        return np.flatnonzero(self.splits == SPLITS.index(split))
+
+    def has(self, split: Split) -> bool:
+        """Say whether any picture is in the split."""
+        return bool((self.splits == SPLITS.index(split)).any())
+
+    def take(self, rows: NDArray[np.int64], *notices: str) -> "Dataset":
+        """Return the dataset with only these rows, and further notices."""
+        return replace(
+            self,
+            sources=[self.sources[row] for row in rows],
+            names=[self.names[row] for row in rows],
+            labels=self.labels[rows],
+            splits=self.splits[rows],
+            notices=(*self.notices, *notices),
+        )
+
+    def noting(self, *notices: str) -> "Dataset":
+        """Return the dataset with further notices."""
+        return replace(self, notices=(*self.notices, *notices))
+
+    def class_counts(self, split: Split | None = None) -> dict[str, int]:
+        """Return how many pictures each class has, in one split or in all."""
+        labels = self.labels if split is None else self.labels[self.rows(split)]
+        if self.task == "multi-label":
+            counts = labels.sum(axis=0)
+        else:
+            counts = np.bincount(labels, minlength=len(self.classes))
+        return {name: int(count) for name, count in zip(self.classes, counts, strict=True)}

@@ -1,0 +1,51 @@
+import numpy as np
+import pytest
+
+from silverprint.data.assembly import renamed
+from silverprint.data.table import Dataset
+from silverprint.errors import DataError
+
+
+def small() -> Dataset:
+    return Dataset(
+        name="photos",
+        classes=("0", "1", "2"),
+        sources=[np.full((1, 1), i, np.uint8) for i in range(4)],
+        names=list("wxyz"),
+        labels=np.array([0, 1, 2, 1]),
+        splits=np.array([0, 0, 2, 2], np.int8),
+        notices=("one",),
+    )
+
+
+def test_rows_and_counts() -> None:
+    dataset = small()
+    assert dataset.rows("test").tolist() == [2, 3]
+    assert dataset.has("train")
+    assert not dataset.has("validation")
+    assert dataset.class_counts() == {"0": 1, "1": 2, "2": 1}
+    assert dataset.class_counts("test") == {"0": 0, "1": 1, "2": 1}
+
+
+def test_take() -> None:
+    taken = small().take(np.array([3, 0]), "two")
+    assert list(taken.names) == ["z", "w"]
+    assert taken.labels.tolist() == [1, 0]
+    assert taken.splits.tolist() == [2, 0]
+    assert taken.notices == ("one", "two")
+    assert taken.noting("three").notices[-1] == "three"
+
+
+def test_columns_must_be_as_long() -> None:
+    with pytest.raises(
+        DataError, match="x: 0 pictures but 1 names; every picture needs exactly one"
+    ):
+        Dataset("x", ("a",), [], ["1"], np.empty(0, np.int64), np.empty(0, np.int8))
+
+
+def test_renamed_classes_are_in_order_again() -> None:
+    dataset = renamed(small(), "animals", {"0": "zebra", "1": "ant"})
+    assert dataset.name == "animals"
+    assert dataset.classes == ("2", "ant", "zebra")
+    assert dataset.labels.tolist() == [2, 1, 0, 1]
+    assert [dataset.classes[label] for label in dataset.labels] == ["zebra", "ant", "2", "ant"]
