@@ -14,6 +14,7 @@ import contextlib
 import hashlib
 import json
 import os
+import shutil
 import tempfile
 import time
 from collections.abc import Iterable, Sequence
@@ -27,6 +28,10 @@ from safetensors.numpy import load, save
 SHARD_ROWS = 256
 MEMORY_LIMIT = 512 * 2**20  # bytes of features held in memory; above it they are mapped from disk
 STALE_SECONDS = 24 * 3600
+
+
+class FeaturesGoneError(Exception):
+    """Another process evicted features after this one had found them; look at them again."""
 
 
 class FeatureCache:
@@ -46,10 +51,7 @@ class FeatureCache:
         self._shards: list[Path] = []
         self._index: dict[bytes, tuple[int, int]] = {}
         self._pending: dict[bytes, NDArray[np.float32]] = {}
-        self.folder.mkdir(parents=True, exist_ok=True)
-        described = self.folder / "key.json"
-        if not described.exists():
-            _write_atomically(described, text.encode())
+        self._key = text.encode()
         for path in sorted(self.folder.glob("*.shard")):
             self._read_index(path)
 
@@ -59,7 +61,7 @@ class FeatureCache:
     def __len__(self) -> int:
         return len(self._index) + len(self._pending)
 
-    def add(self, digests: Sequence[bytes], features: NDArray[np.float32]) -> None:
+    def add(self, digests: Iterable[bytes], features: Iterable[NDArray[np.float32]]) -> None:
         """Remember rows; they are on disk once a shard is full or `flush` was called."""
         self._pending.update(zip(digests, features, strict=True))
         if len(self._pending) >= SHARD_ROWS:
@@ -73,6 +75,9 @@ class FeatureCache:
         features = np.stack(list(self._pending.values()))
         content = save({"digests": digests, "features": features})
         path = self.folder / f"{hashlib.sha256(content).hexdigest()}.shard"
+        if not (self.folder / "key.json").exists():
+            self.folder.mkdir(parents=True, exist_ok=True)
+            _write_atomically(self.folder / "key.json", self._key)
         _write_atomically(path, content)
         self._remember(path, self._pending)
         self._pending = {}
@@ -81,16 +86,25 @@ class FeatureCache:
         """Return features (n, d) in the order asked for; all must be present.
 
         Above MEMORY_LIMIT the result is mapped from an unnamed temporary file.
+
+        Raises:
+            FeaturesGoneError: some are no longer on disk.
         """
         self.flush()
         result = _allocate((len(digests), self.dimension))
         wanted: dict[int, list[tuple[int, int]]] = {}
         for row, digest in enumerate(digests):
+            if digest not in self._index:
+                raise FeaturesGoneError(digest.hex())
             shard, position = self._index[digest]
             wanted.setdefault(shard, []).append((row, position))
         for shard, pairs in wanted.items():
             rows, positions = np.array(pairs).T
-            result[rows] = load(self._shards[shard].read_bytes())["features"][positions]
+            try:
+                content = self._shards[shard].read_bytes()
+            except FileNotFoundError:
+                raise FeaturesGoneError(self._shards[shard].name) from None
+            result[rows] = load(content)["features"][positions]
             with contextlib.suppress(OSError):
                 os.utime(self._shards[shard])
         return result
@@ -121,6 +135,10 @@ def trim(root: Path, limit: int) -> int:
         How many bytes were deleted. Files left by a killed process go too, after a day.
     """
     now = time.time()
+    for path in (root / "backbones").glob("unfinished-*"):
+        with contextlib.suppress(FileNotFoundError):
+            if now - path.stat().st_mtime > STALE_SECONDS:
+                shutil.rmtree(path, ignore_errors=True)
     shards: list[tuple[float, int, Path]] = []
     for path in (root / "features").glob("*/*"):
         with contextlib.suppress(FileNotFoundError):

@@ -5,6 +5,7 @@ An engine's name is part of the feature cache's key, so features of different en
 
 import os
 import sys
+import threading
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from typing import Any, Literal, get_args
@@ -19,7 +20,8 @@ EngineName = Literal[
     "openvino-bf16", "openvino-f32", "openvino-int8", "torch-cuda", "torch-mps", "torch-cpu"
 ]
 ENGINES: tuple[str, ...] = get_args(EngineName)
-# One batch stays in the processor's caches; larger ones were slower in benchmarks/extraction.py.
+# A batch for one core stays in its caches; larger ones were slower in benchmarks/extraction.py.
+CORE_BATCH = 8
 CPU_BATCH = 32
 GPU_BATCH = 256
 
@@ -41,47 +43,52 @@ class Engine(ABC):
 
 
 class OpenVinoEngine(Engine):
-    """OpenVINO on the processor, for one batch size and one precision."""
+    """OpenVINO on the processor: one batch a core at a time, in one precision."""
 
     def __init__(self, prepared: PreparedBackbone, precision: str) -> None:
         openvino = import_openvino()
         self.name = f"openvino-{precision}"
-        self.batch = CPU_BATCH
+        self.batch = batch_of(self.name)
         core = openvino.Core()
         graph = prepared.int8_graph if precision == "int8" else prepared.graph
         model = core.read_model(graph)
         model.reshape([self.batch, 3, prepared.size, prepared.size])
         settings = {
-            "NUM_STREAMS": 1,
+            "NUM_STREAMS": os.cpu_count(),
             "INFERENCE_NUM_THREADS": os.cpu_count(),
             "INFERENCE_PRECISION_HINT": "bf16" if precision == "bf16" else "f32",
         }
         self._compiled = core.compile_model(model, "CPU", settings)
-        self._padded = np.zeros((self.batch, 3, prepared.size, prepared.size), dtype=np.uint8)
+        self._own = threading.local()  # each thread has a request of its own
 
     def features(self, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
         """Return (n, d) features; a short batch is padded, because the shape is compiled in."""
         count = len(pixels)
         if count < self.batch:
-            self._padded[:count] = pixels
-            pixels = self._padded
-        result: NDArray[np.float32] = self._compiled([pixels])[0][:count].copy()
+            pixels = np.concatenate(
+                [pixels, np.zeros_like(pixels, shape=(self.batch - count, *pixels.shape[1:]))]
+            )
+        if not hasattr(self._own, "request"):
+            self._own.request = self._compiled.create_infer_request()
+        result: NDArray[np.float32] = self._own.request.infer([pixels])[0][:count].copy()
         return result
 
 
 class OnnxRuntimeEngine(Engine):
-    """ONNX Runtime: it runs what ships, so it holds the final examination."""
+    """ONNX Runtime: it runs what ships, so it holds the final examination.
+
+    On one thread, so that each of the threads that decode can run it.
+    """
 
     def __init__(self, prepared: PreparedBackbone, precision: str) -> None:
         import onnxruntime
 
         self.name = f"onnxruntime-{precision}"
-        self.batch = CPU_BATCH
+        self.batch = batch_of(self.name)
         graph = prepared.int8_graph if precision == "int8" else prepared.graph
         options = onnxruntime.SessionOptions()
         options.log_severity_level = 3
-        # Waiting threads must not spin: the decoding threads need the processor.
-        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+        options.intra_op_num_threads = 1
         self._session = onnxruntime.InferenceSession(str(graph), options, ["CPUExecutionProvider"])
 
     def features(self, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
@@ -99,7 +106,7 @@ class TorchEngine(Engine):
         from silverprint.backbones.networks import reload_backbone
 
         self.name = f"torch-{device}"
-        self.batch = CPU_BATCH if device == "cpu" else GPU_BATCH
+        self.batch = batch_of(self.name)
         self._device = torch.device(device)
         self._reduced = device != "cpu"
         network = reload_backbone(prepared.choice, prepared.size, prepared.weights)
@@ -140,12 +147,23 @@ def engine_candidates(requested: str = "auto") -> list[str]:
             )
         if requested == "openvino-bf16" and not _has_bf16():
             raise ConfigError("engine openvino-bf16: this processor has no bf16; use openvino-f32.")
+        if requested in ("torch-cuda", "torch-mps") and requested != f"torch-{_accelerator()}":
+            raise ConfigError(
+                f"engine {requested}: torch finds no such device here; use auto or torch-cpu."
+            )
         return [requested]
     accelerator = _accelerator()
     if accelerator:
         return [f"torch-{accelerator}", "torch-cpu"]
     openvino = ["openvino-bf16", "openvino-f32"] if _has_bf16() else ["openvino-f32"]
     return [*openvino, "torch-cpu"]
+
+
+def batch_of(name: str) -> int:
+    """Return how many pictures an engine takes at once."""
+    if not name.startswith("torch"):
+        return CORE_BATCH
+    return CPU_BATCH if name == "torch-cpu" else GPU_BATCH
 
 
 def make_engine(name: str, prepared: PreparedBackbone) -> Engine:

@@ -1,32 +1,46 @@
 """Look once: run every picture that was not seen before through a frozen network.
 
-Pictures are read, hashed, decoded and resized by a few threads, in order, a few batches ahead of
-the network; what the network saw goes into the cache. No more than WINDOW batches are in memory.
+Pictures are read, hashed, decoded and resized by one thread a core, in order; what the network saw
+goes into the cache. No more than WINDOW batches of pictures are in memory.
 """
 
 import hashlib
 import os
+import stat
+import threading
 from collections import deque
 from collections.abc import Callable, Container, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import cache as memoised
+from functools import partial
+from itertools import islice
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from silverprint.backbones.cache import FeatureCache
-from silverprint.backbones.engines import CPU_BATCH, Engine, engine_candidates, make_engine
+from silverprint.backbones.cache import FeatureCache, FeaturesGoneError
+from silverprint.backbones.engines import Engine, batch_of, engine_candidates, make_engine
 from silverprint.backbones.graphs import preprocess_graph
 from silverprint.backbones.prepare import PreparedBackbone
 from silverprint.backbones.quantise import CALIBRATION_PICTURES, quantise
-from silverprint.backbones.verify import EngineRejectedError, verify_engine
+from silverprint.backbones.verify import (
+    PICTURES,
+    EngineRejectedError,
+    Probe,
+    verify_engine,
+)
 from silverprint.data.table import Source
 from silverprint.errors import BackboneError, ImageError
-from silverprint.runtime.images import decode
+from silverprint.runtime.images import MAX_BYTES, decode
 from silverprint.runtime.preprocessing import Preprocessing
 
-WINDOW = 4  # batches that may be decoded ahead
+WINDOW = 4  # batches of decoded pictures that may be in memory
+_Result = TypeVar("_Result")
+SAMPLE = 16  # pictures that tell which engine has seen a dataset before
+ATTEMPTS = 3  # to gather features while other runs delete some
 INTERPRETATION = 1  # part of the key: raise it when the same bytes would give other pixels
 
 
@@ -41,6 +55,8 @@ class Look:
         refused: name and reason of each picture that could not be read.
         looked: how many pictures went through the network now; the others were in the cache.
         notices: what the user should know.
+        cache: where the features are.
+        again: looks once more, should another run have deleted some of them.
     """
 
     engine: str
@@ -50,12 +66,27 @@ class Look:
     looked: int = 0
     notices: list[str] = field(default_factory=list)
     cache: FeatureCache | None = None
+    again: "Callable[[], Look] | None" = None
 
     def features(self, positions: NDArray[np.int64] | None = None) -> NDArray[np.float32]:
-        """Return features (n, d) of the rows, or of the rows at these positions."""
-        assert self.cache is not None
+        """Return features (n, d) of the rows, or of the rows at these positions.
+
+        Raises:
+            BackboneError: features vanish from the cache faster than they are looked at again.
+        """
+        assert self.again is not None
         chosen = range(len(self.digests)) if positions is None else positions
-        return self.cache.gather([self.digests[position] for position in chosen])
+        digests = [self.digests[position] for position in chosen]
+        for _ in range(ATTEMPTS):
+            assert self.cache is not None
+            try:
+                return self.cache.gather(digests)
+            except FeaturesGoneError:  # another run trimmed the cache meanwhile
+                self.cache = self.again().cache
+        raise BackboneError(
+            f"the features of {len(digests):,} pictures vanished from the cache while they were "
+            "needed, or pictures changed; run again, with a larger --cache-limit for all runs."
+        )
 
 
 @dataclass(frozen=True)
@@ -97,16 +128,57 @@ def look(
     wanted = np.arange(len(sources)) if rows is None else rows
     candidates = [engine] if engine.startswith("onnxruntime") else engine_candidates(engine)
     notices: list[str] = []
-    for candidate in candidates:
-        reader = PictureReader(preprocessing, sources, names)
+    reader = PictureReader(preprocessing, sources, names)
+    probe = memoised(partial(reader.first, wanted))
+    for candidate, known in _familiar_first(candidates, prepared, reader, wanted, cache).items():
+        done = 0
+
+        def count(number: int) -> None:
+            nonlocal done
+            done += number
+            advance(number)
+
         try:
-            result = _look_with(candidate, prepared, reader, wanted, cache, advance)
+            result = _look_with(candidate, prepared, reader, probe, wanted, known, count)
         except EngineRejectedError as rejected:
+            advance(-done)  # the next engine begins again
             notices.append(f"{rejected}.")
             continue
+
+        def again(name: str = candidate) -> Look:
+            fresh = open_cache(name, prepared, preprocessing, cache)
+            return _look_with(name, prepared, reader, probe, wanted, fresh, lambda _: None)
+
+        result.again = again
         result.notices = notices + result.notices
         return result
     raise BackboneError(f"no engine works for {prepared.choice.name}: {' '.join(notices)}")
+
+
+def _familiar_first(
+    candidates: list[str],
+    prepared: PreparedBackbone,
+    reader: "PictureReader",
+    rows: NDArray[np.int64],
+    root: Path,
+) -> dict[str, FeatureCache]:
+    """Open each engine's cache, and put first one that has already seen most of these pictures.
+
+    A better engine may have been dropped on the first few pictures then; were it tried again on
+    others, all would be looked at again.
+    """
+    for name in candidates:
+        if name.endswith("int8") and not prepared.int8_graph.exists():
+            _calibrate(prepared, reader, rows)
+    caches = {name: open_cache(name, prepared, reader.preprocessing, root) for name in candidates}
+    if len(caches) == 1 or not any(map(len, caches.values())) or not len(rows):
+        return caches
+    sample = [reader.digest(int(row)) for row in rows[:: max(1, len(rows) // SAMPLE)]]
+
+    def unfamiliar(name: str) -> bool:
+        return 2 * sum(digest in caches[name] for digest in sample) <= len(sample)
+
+    return {name: caches[name] for name in sorted(caches, key=unfamiliar)}
 
 
 class PictureReader:
@@ -128,19 +200,35 @@ class PictureReader:
 
     def see(self, row: int, known: Container[bytes]) -> Seen:
         """Read one picture; decode it only if the cache does not know its bytes."""
-        source = self._sources[row]
         try:
-            content: bytes | NDArray[np.uint8]
-            if isinstance(source, Path):
-                content = data = _read(source, self._names[row])
-            else:
-                content, data = source, repr(source.shape).encode() + source.tobytes()
-            digest = hashlib.sha256(data).digest()
+            content, digest = self._content(row)
             if digest in known:
                 return Seen(row, digest)
             return Seen(row, digest, self.pixels(content, self._names[row]))
         except ImageError as error:
             return Seen(row, error=error)
+
+    def digest(self, row: int) -> bytes:
+        """Return the sha256 of a picture's bytes; nothing where it cannot be read."""
+        try:
+            return self._content(row)[1]
+        except ImageError:
+            return b""
+
+    def _content(self, row: int) -> tuple[bytes | NDArray[np.uint8], bytes]:
+        source = self._sources[row]
+        if isinstance(source, Path):
+            data = _read(source, self._names[row])
+            return data, hashlib.sha256(data).digest()
+        shaped = repr(source.shape).encode() + source.tobytes()
+        return source, hashlib.sha256(shaped).digest()
+
+    def first(self, rows: NDArray[np.int64], most: int = PICTURES) -> NDArray[np.uint8]:
+        """Return pixels (n, 3, S, S) of the first pictures that can be read, n <= most."""
+        seen = (self.see(int(row), ()).pixels for row in rows)
+        found = list(islice((pixels for pixels in seen if pixels is not None), most))
+        size = self.preprocessing.size
+        return np.stack(found) if found else np.zeros((0, 3, size, size), dtype=np.uint8)
 
     def pixels(self, content: bytes | NDArray[np.uint8], name: str) -> NDArray[np.uint8]:
         """Return (3, S, S) uint8."""
@@ -148,67 +236,62 @@ class PictureReader:
         result: NDArray[np.uint8] = self._session.run(["pixels"], {"images": image[None]})[0][0]
         return result
 
-    def stream(
-        self, rows: NDArray[np.int64], known: Container[bytes], ahead: int
-    ) -> Iterator[Seen]:
-        """Yield pictures in order, with up to `ahead` of them being read."""
-        threads = max(2, os.cpu_count() or 1)
-        waiting: deque[Future[Seen]] = deque()
-        with ThreadPoolExecutor(threads, thread_name_prefix="decode") as pool:
-            try:
-                for row in rows:
-                    waiting.append(pool.submit(self.see, int(row), known))
-                    if len(waiting) >= ahead:
-                        yield waiting.popleft().result()
-                while waiting:
-                    yield waiting.popleft().result()
-            finally:
-                for future in waiting:
-                    future.cancel()
+
+class Network:
+    """An engine that is made and verified when the first pictures come, and runs each picture once.
+
+    Safe to call from many threads.
+    """
+
+    def __init__(self, engine: str, prepared: PreparedBackbone, probe: Probe) -> None:
+        self._name = engine
+        self._prepared = prepared
+        self._probe = probe
+        self._engine: Engine | None = None
+        self._lock = threading.Lock()
+        self._claimed: set[bytes] = set()
+
+    def run(self, pictures: Sequence[Seen]) -> dict[bytes, NDArray[np.float32]]:
+        """Return the features of those pictures that nobody has run yet."""
+        new: dict[bytes, NDArray[np.uint8]] = {}
+        with self._lock:
+            for picture in pictures:
+                if picture.pixels is not None and picture.digest not in self._claimed:
+                    new[picture.digest] = picture.pixels
+            self._claimed.update(new)
+            if not new:
+                return {}
+            pixels = np.stack(list(new.values()))
+            if self._engine is None:
+                engine = make_engine(self._name, self._prepared)
+                verify_engine(engine, self._prepared, self._probe)
+                self._engine = engine
+        return dict(zip(new, self._engine.features(pixels), strict=True))
 
 
 def _look_with(
     engine_name: str,
     prepared: PreparedBackbone,
     reader: PictureReader,
+    probe: Probe,
     rows: NDArray[np.int64],
-    cache_root: Path,
+    cache: FeatureCache,
     advance: Callable[[int], None],
 ) -> Look:
-    if engine_name.endswith("int8") and not prepared.int8_graph.exists():
-        _calibrate(prepared, reader, rows)
-    cache = open_cache(engine_name, prepared, reader.preprocessing, cache_root)
+    network = Network(engine_name, prepared, probe)
     result = Look(engine_name, rows, [], cache=cache)
     readable: list[int] = []
-    waiting: dict[bytes, NDArray[np.uint8]] = {}
-    engine: Engine | None = None
-
-    def run_network() -> None:
-        nonlocal engine
-        if not waiting:
-            return
-        pixels = np.stack(list(waiting.values()))
-        if engine is None:
-            engine = make_engine(engine_name, prepared)
-            verify_engine(engine, prepared, pixels)
-        cache.add(list(waiting), engine.features(pixels))
-        result.looked += len(waiting)
-        waiting.clear()
-
-    batch = CPU_BATCH if not engine_name.startswith(("torch-cuda", "torch-mps")) else 256
     try:
-        for seen in reader.stream(rows, cache, WINDOW * batch):
-            advance(1)
-            if seen.error is not None:
-                result.refused.append((seen.error.file, seen.error.reason))
-                continue
-            readable.append(seen.row)
-            result.digests.append(seen.digest)
-            if seen.pixels is not None and seen.digest not in cache:
-                waiting[seen.digest] = seen.pixels
-            if len(waiting) == batch:
-                run_network()
-        run_network()
+        for pictures, features in _passes(engine_name, reader, network, rows, cache):
+            for seen in pictures:
+                if seen.error is not None:
+                    result.refused.append((seen.error.file, seen.error.reason))
+                else:
+                    readable.append(seen.row)
+                    result.digests.append(seen.digest)
+            cache.add(features.keys(), features.values())
+            result.looked += len(features)
+            advance(len(pictures))
     finally:
         cache.flush()
     result.rows = np.array(readable, dtype=np.int64)
@@ -218,6 +301,68 @@ def _look_with(
             "again."
         )
     return result
+
+
+def _passes(
+    engine_name: str,
+    reader: PictureReader,
+    network: Network,
+    rows: NDArray[np.int64],
+    known: Container[bytes],
+) -> Iterator[tuple[list[Seen], dict[bytes, NDArray[np.float32]]]]:
+    """Yield pictures in order, a chunk at a time, with the features that are new.
+
+    On a processor each thread decodes a chunk and runs it, one core for one chunk: nothing waits
+    for anything. torch takes its own threads, or an accelerator, so there the threads only decode
+    and the caller's thread runs batches.
+    """
+    alone = not engine_name.startswith("torch")
+    batch = batch_of(engine_name)
+    chunk = batch if alone else max(1, batch // 8)
+
+    def work(numbers: NDArray[np.int64]) -> tuple[list[Seen], dict[bytes, NDArray[np.float32]]]:
+        pictures = [reader.see(int(row), known) for row in numbers]
+        features = network.run(pictures) if alone else {}
+        if alone:
+            pictures = _without_pixels(pictures)
+        return pictures, features
+
+    chunks = [rows[start : start + chunk] for start in range(0, len(rows), chunk)]
+    done = _in_order(work, chunks, ahead=max(2, (WINDOW - 1) * batch // chunk))
+    if alone:
+        yield from done
+        return
+    gathered: list[Seen] = []
+    for pictures, _ in done:
+        gathered += pictures
+        if len(gathered) >= batch:
+            yield _without_pixels(gathered), network.run(gathered)
+            gathered = []
+    if gathered:
+        yield _without_pixels(gathered), network.run(gathered)
+
+
+def _without_pixels(pictures: Sequence[Seen]) -> list[Seen]:
+    """Let go of pixels, because whoever gets these may keep them."""
+    return [replace(picture, pixels=None) for picture in pictures]
+
+
+def _in_order(
+    work: Callable[[NDArray[np.int64]], _Result], chunks: Sequence[NDArray[np.int64]], ahead: int
+) -> Iterator[_Result]:
+    """Do the work in threads and yield its results in order, at most `ahead` of them waiting."""
+    waiting: deque[Future[_Result]] = deque()
+    with ThreadPoolExecutor(max(2, os.cpu_count() or 1), thread_name_prefix="look") as pool:
+        try:
+            for numbers in chunks:
+                waiting.append(pool.submit(work, numbers))
+                if len(waiting) >= ahead:
+                    yield waiting.popleft().result()
+            while waiting:
+                yield waiting.popleft().result()
+        finally:
+            for future in waiting:
+                future.cancel()
 
 
 def open_cache(
@@ -241,15 +386,19 @@ def open_cache(
 def _calibrate(prepared: PreparedBackbone, reader: PictureReader, rows: NDArray[np.int64]) -> None:
     """Quantise the network on an even sample of the pictures that can be read."""
     every = max(1, len(rows) // CALIBRATION_PICTURES)
-    seen = (reader.see(int(row), ()) for row in rows[::every][:CALIBRATION_PICTURES])
-    pixels = [picture.pixels for picture in seen if picture.pixels is not None]
-    if not pixels:
+    pixels = reader.first(rows[::every], CALIBRATION_PICTURES)
+    if not len(pixels):
         raise BackboneError("int8 needs pictures to calibrate on, and none of these can be read.")
-    quantise(prepared, np.stack(pixels))
+    quantise(prepared, pixels)
 
 
 def _read(path: Path, name: str) -> bytes:
     try:
+        status = path.stat()
+        if not stat.S_ISREG(status.st_mode):  # reading a pipe or a device might never end
+            raise ImageError(name, "is a folder, a pipe or a device, not a file")
+        if status.st_size > MAX_BYTES:
+            raise ImageError(name, f"is {status.st_size:,} bytes, above {MAX_BYTES:,}")
         return path.read_bytes()
     except OSError as error:
         raise ImageError(

@@ -97,6 +97,10 @@ def _parse_input_options(given: Mapping[str, str]) -> dict[str, Any]:
             )
         parsed[key] = values * 3 if len(values) == 1 else values
     if "size" in given:
+        if not given["size"].isdecimal():
+            raise BackboneError(
+                f"backbone option size takes a whole number of pixels; got {given['size']!r}."
+            )
         parsed["size"] = int(given["size"])
     return parsed
 
@@ -147,9 +151,10 @@ def _plain_words(choice: BackboneChoice) -> Iterator[None]:
     except Exception as error:
         if choice.source != "hub":
             raise
+        reason = " ".join([f"{type(error).__name__}:", *str(error).splitlines()[:1]])
         raise BackboneError(
             f"backbone {choice.name!r}: its weights could not be fetched from the hub "
-            f"({type(error).__name__}: {str(error).splitlines()[0][:200]}). "
+            f"({reason[:200].rstrip(':')}). "
             "Where there is no network, download the weights file elsewhere and give it with "
             f"--weights FILE, or use one of {', '.join(PACKAGED)}."
         ) from error

@@ -11,6 +11,9 @@ from numpy.typing import NDArray
 from silverprint.backbones.prepare import PreparedBackbone
 
 CALIBRATION_PICTURES = 128
+# Without Clip the range is that of the convolution before its ReLU6, far wider than needed: the
+# cosine to f32 falls from 0.97 to 0.88 on photos of clothes.
+QUANTISED = ["Conv", "Gemm", "MatMul", "Add", "Clip", "GlobalAveragePool"]
 
 
 def quantise(prepared: PreparedBackbone, pixels: NDArray[np.uint8]) -> None:
@@ -51,7 +54,7 @@ def quantise(prepared: PreparedBackbone, pixels: NDArray[np.uint8]) -> None:
                     per_channel=True,
                     activation_type=QuantType.QUInt8,
                     weight_type=QuantType.QInt8,
-                    op_types_to_quantize=["Conv", "Gemm", "MatMul", "Add", "GlobalAveragePool"],
+                    op_types_to_quantize=QUANTISED,
                 )
             finally:
                 logging.root.setLevel(level)

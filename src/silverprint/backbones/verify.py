@@ -2,8 +2,12 @@
 
 import contextlib
 import json
+import os
 import platform
-from importlib.metadata import version
+import tempfile
+from collections.abc import Callable
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,31 +18,38 @@ from silverprint.backbones.prepare import PreparedBackbone
 
 COSINE_FLOOR = 0.999
 INT8_COSINE_FLOOR = 0.90
-PICTURES = 16
+PICTURES = 8
+
+Probe = Callable[[], NDArray[np.uint8]]
 
 
 class EngineRejectedError(Exception):
     """An engine's features are too far from torch's; another engine is tried."""
 
 
-def verify_engine(engine: Engine, prepared: PreparedBackbone, pixels: NDArray[np.uint8]) -> None:
-    """Compare the engine with torch f32 on the first pictures, unless it was done before.
+def verify_engine(engine: Engine, prepared: PreparedBackbone, probe: Probe) -> None:
+    """Compare the engine with torch f32 on a few pictures, unless it passed here before.
+
+    Args:
+        engine: to be verified.
+        prepared: its network; the outcome is kept beside its files.
+        probe: gives the pictures, (n, 3, S, S) uint8, at most PICTURES of them.
 
     Raises:
         EngineRejectedError: the mean cosine is below the floor, or a feature is not finite.
     """
-    if engine.name == "torch-cpu" or _record_name(engine) in _records(prepared):
+    if engine.name == "torch-cpu" or _record_name(engine.name) in _records(prepared):
         return
-    pixels = pixels[:PICTURES]
+    pixels = probe()
     expected = make_engine("torch-cpu", prepared).features(pixels)
     cosine = mean_cosine(engine.features(pixels), expected)
     floor = INT8_COSINE_FLOOR if engine.name.endswith("int8") else COSINE_FLOOR
-    if not cosine >= floor:
+    if not cosine >= floor:  # not remembered: on other pictures it may be good enough
         raise EngineRejectedError(
             f"engine {engine.name} was dropped: on the first {len(pixels)} pictures its features "
             f"have a mean cosine of {cosine:.4f} with torch f32, below {floor}"
         )
-    _record(prepared, _record_name(engine), cosine)
+    _record(prepared, _record_name(engine.name), cosine)
 
 
 def mean_cosine(ours: NDArray[np.float32], reference: NDArray[np.float32]) -> float:
@@ -47,9 +58,11 @@ def mean_cosine(ours: NDArray[np.float32], reference: NDArray[np.float32]) -> fl
     return float(np.mean((ours * reference).sum(axis=1) / np.maximum(lengths, 1e-12)))
 
 
-def _record_name(engine: Engine) -> str:
-    library = engine.name.partition("-")[0]
-    return f"{engine.name} {version(library)} on {platform.processor() or platform.machine()}"
+def _record_name(engine: str) -> str:
+    library = ""
+    with contextlib.suppress(PackageNotFoundError):  # ONNX Runtime has several distributions
+        library = version(engine.partition("-")[0])
+    return f"{engine} {library} on {platform.processor() or platform.machine()}"
 
 
 def _records(prepared: PreparedBackbone) -> dict[str, Any]:
@@ -61,6 +74,7 @@ def _records(prepared: PreparedBackbone) -> dict[str, Any]:
 
 def _record(prepared: PreparedBackbone, name: str, cosine: float) -> None:
     records = _records(prepared) | {name: round(cosine, 6)}
-    part = prepared.folder / "verified.json.part"
-    part.write_text(json.dumps(records, indent=2), "utf-8")
-    part.replace(prepared.folder / "verified.json")
+    handle, part = tempfile.mkstemp(dir=prepared.folder, suffix=".part")
+    with os.fdopen(handle, "w", encoding="utf-8") as file:
+        json.dump(records, file, indent=2)
+    Path(part).replace(prepared.folder / "verified.json")

@@ -12,6 +12,8 @@ from silverprint.cli import backbones, datasets, doctor, evaluate, predict, trai
 from silverprint.cli.common import fail
 from silverprint.errors import SilverprintError
 
+STOPPED = "stopped; what was looked at is kept, and the next run goes on from there"
+
 app = typer.Typer(
     name="silverprint",
     help="From a folder of pictures to a tested, explained, deployable model.",
@@ -48,9 +50,11 @@ def run(arguments: Sequence[str], debug: bool = False) -> int:
     try:
         app(args=list(arguments), prog_name="silverprint")
     except SystemExit as stop:
+        if stop.code == 130:  # typer has caught the KeyboardInterrupt
+            fail(STOPPED)
         return stop.code if isinstance(stop.code, int) else 1
     except KeyboardInterrupt:
-        fail("stopped; what was looked at is kept, and the next run goes on from there")
+        fail(STOPPED)
         return 130
     except BrokenPipeError:
         sys.stderr.close()

@@ -34,7 +34,7 @@ def writing_bundle(path: Path) -> Iterator[Path]:
     A bundle that was there is replaced only then. Nothing is left behind after an error.
     """
     check_output(path)
-    path = path.absolute()
+    path = path.resolve()  # a link is followed, not replaced
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         unfinished = Path(tempfile.mkdtemp(prefix=f".{path.name}-unfinished-", dir=path.parent))
@@ -45,10 +45,16 @@ def writing_bundle(path: Path) -> Iterator[Path]:
     unfinished.chmod(0o755)
     try:
         yield unfinished
+        for file in unfinished.iterdir():
+            file.chmod(0o644)
         if path.exists():
             replaced = unfinished.with_name(f"{unfinished.name}-old")
             path.rename(replaced)
-            unfinished.rename(path)
+            try:
+                unfinished.rename(path)
+            except OSError:
+                replaced.rename(path)
+                raise
             shutil.rmtree(replaced)
         else:
             unfinished.rename(path)

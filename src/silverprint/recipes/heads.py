@@ -266,7 +266,12 @@ def best_of(results: Sequence[FittedHead]) -> int:
     """Return the index of the lowest validation loss; ties go to the smaller head."""
     return min(
         range(len(results)),
-        key=lambda i: (round(results[i].loss, 6), results[i].config.hidden_size, i),
+        key=lambda i: (
+            not np.isfinite(results[i].loss),
+            round(results[i].loss, 6),
+            results[i].config.hidden_size,
+            i,
+        ),
     )
 
 
@@ -342,12 +347,15 @@ class Candidate(nn.Module):
         # He initialisation for ReLUs; a linear head starts at nothing known.
         deviation = (2 / inputs) ** 0.5 if config.hidden_size else 0.0
         self.first = nn.Parameter(torch.randn(width, inputs, generator=generator) * deviation)
-        self.first_bias = nn.Parameter(torch.zeros(width))
+        normed = config.batch_norm and config.hidden_size > 0
+        # Batch norm takes this bias off again: its gradient would be rounding errors, which AdamW
+        # scales to full steps.
+        self.first_bias = nn.Parameter(torch.zeros(width), requires_grad=not normed)
         if config.hidden_size:
             deviation = (1 / width) ** 0.5
             self.second = nn.Parameter(torch.randn(outputs, width, generator=generator) * deviation)
             self.second_bias = nn.Parameter(torch.zeros(outputs))
-        if config.batch_norm and config.hidden_size:
+        if normed:
             self.norm = nn.BatchNorm1d(width)
         self.best_loss = float("inf")
         self.best_accuracy = 0.0

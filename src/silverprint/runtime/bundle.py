@@ -11,7 +11,7 @@ import json
 import os
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from silverprint.errors import BundleError
 
@@ -81,6 +81,7 @@ def read_bundle(path: str | os.PathLike[str]) -> Bundle:
     missing = [key for key in ("classes", "task", "preprocessing", "files") if key not in manifest]
     if missing:
         raise BundleError(f"{folder / MANIFEST} lacks {', '.join(missing)}; get the bundle again.")
+    _check_kinds(folder / MANIFEST, manifest)
     for name, digest in manifest["files"].items():
         _verify(folder / name, digest)
     return Bundle(folder, manifest)
@@ -90,6 +91,23 @@ def file_digest(path: Path) -> str:
     """Return the sha256 of a file's bytes in hexadecimal."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _check_kinds(path: Path, manifest: dict[str, Any]) -> None:
+    """Check what a hand may have edited; bundle.json has no digest of its own."""
+    classes, preprocessing, files = (manifest[k] for k in ("classes", "preprocessing", "files"))
+    fits = {
+        "classes": isinstance(classes, list) and all(isinstance(name, str) for name in classes),
+        "task": manifest["task"] in get_args(Task),
+        "preprocessing": isinstance(preprocessing, dict)
+        and isinstance(preprocessing.get("decode_side"), int),
+        "files": isinstance(files, dict) and MODEL in files,
+    }
+    wrong = [key for key, right in fits.items() if not right]
+    if wrong:
+        raise BundleError(
+            f"{path}: {', '.join(wrong)} is not what a bundle holds; get the bundle again."
+        )
 
 
 def _verify(path: Path, expected: str) -> None:

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from silverprint.errors import ConfigError, ImageError, closest
 from silverprint.runtime.predictor import Prediction
 
+OTHERS = ("neither", "none")  # what is answered with two groups, and with any other number
 NEEDED = 0.5  # a group answers only where it is likelier than everything else together
 
 
@@ -37,6 +38,12 @@ def parse_groups(texts: Sequence[str], classes: Sequence[str]) -> tuple[Group, .
         name, equals, listed = text.partition("=")
         if not (equals and name.strip() and listed.strip()):
             raise ConfigError(f"a group is written NAME=CLASSES, as in dog=151-268; got {text!r}.")
+        name = name.strip()
+        if name in (group.name for group in groups) or name in OTHERS:
+            raise ConfigError(
+                f"a group's name must be new and not {' or '.join(OTHERS)}; got {text!r}. "
+                "Several classes of one group are joined by commas."
+            )
         members = [i for part in listed.split(",") for i in _members(part.strip(), classes, text)]
         for member in members:
             taken = owner.setdefault(member, name)
@@ -45,7 +52,7 @@ def parse_groups(texts: Sequence[str], classes: Sequence[str]) -> tuple[Group, .
                     f"groups {taken!r} and {name!r} both hold class {member} ({classes[member]}); "
                     "a class belongs to one group."
                 )
-        groups.append(Group(name.strip(), tuple(sorted(set(members)))))
+        groups.append(Group(name, tuple(sorted(set(members)))))
     return tuple(groups)
 
 
@@ -56,7 +63,7 @@ def answer_in_groups(
     if isinstance(outcome, ImageError):
         return Prediction(name, error=outcome.reason)
     sums = {group.name: float(outcome[list(group.members)].sum()) for group in groups}
-    other = "neither" if len(groups) == 2 else "none"
+    other = OTHERS[len(groups) != 2]
     sums[other] = max(0.0, 1 - sum(sums.values()))
     ranked = tuple(sorted(sums.items(), key=lambda pair: -pair[1]))
     label, probability = ranked[0]
@@ -67,7 +74,7 @@ def answer_in_groups(
 
 def _members(part: str, classes: Sequence[str], text: str) -> list[int]:
     first, dash, last = part.partition("-")
-    if first.isdigit() and (last.isdigit() or not dash):
+    if first.isdecimal() and (last.isdecimal() or not dash):
         start, stop = int(first), int(last or first)
         if not start <= stop < len(classes):
             raise ConfigError(

@@ -12,12 +12,12 @@ import numpy as np
 import onnxruntime
 from numpy.typing import NDArray
 
-from silverprint.errors import ImageError
-from silverprint.runtime.bundle import Bundle
+from silverprint.errors import BundleError, ImageError
+from silverprint.runtime.bundle import MODEL, Bundle
 from silverprint.runtime.images import decode
 
 Picture = str | os.PathLike[str] | bytes | NDArray[Any]
-AHEAD = 32  # pictures decoded before the network needs them
+CHUNK = 32  # pictures in work at once, and so in memory
 
 
 @dataclass(frozen=True)
@@ -61,10 +61,17 @@ class Predictor:
     def __init__(self, bundle: Bundle) -> None:
         options = onnxruntime.SessionOptions()
         options.log_severity_level = 3
+        options.intra_op_num_threads = 1  # `stream` runs one picture on each core instead
         self.bundle = bundle
         self._session = onnxruntime.InferenceSession(
             str(bundle.model), options, ["CPUExecutionProvider"]
         )
+        told = self._session.get_outputs()[0].shape[-1]
+        if told != len(bundle.classes):
+            raise BundleError(
+                f"{bundle.path}: {MODEL} tells {told} classes, but bundle.json names "
+                f"{len(bundle.classes)}; get the bundle again."
+            )
 
     def probabilities(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
         """Return (n, classes) for images (n, h, w, 3) uint8 RGB of one size."""
@@ -80,13 +87,10 @@ class Predictor:
     ) -> Iterator[tuple[str, NDArray[np.float32] | ImageError]]:
         """Yield each picture's name and its (classes,) probabilities, or why it cannot be read."""
         pairs = zip(pictures, names, strict=False)
-        with ThreadPoolExecutor(max(1, (os.cpu_count() or 1) - 1)) as pool:
-            while chunk := list(islice(pairs, AHEAD)):
-                for (_, name), image in zip(chunk, pool.map(self._try, chunk), strict=True):
-                    if isinstance(image, ImageError):
-                        yield name, image
-                    else:
-                        yield name, self.probabilities(image[None])[0]
+        with ThreadPoolExecutor(os.cpu_count()) as pool:
+            while chunk := list(islice(pairs, CHUNK)):
+                outcomes = pool.map(self._try, chunk)
+                yield from zip((name for _, name in chunk), outcomes, strict=True)
 
     def predict(
         self, pictures: Sequence[Picture], *, names: Sequence[str] | None = None, top: int = 3
@@ -112,9 +116,10 @@ class Predictor:
             label = "|".join(classes[i] for i in np.flatnonzero(outcome >= 0.5))
         return Prediction(name, label, float(outcome[order[0]]), likeliest)
 
-    def _try(self, pair: tuple[Picture, str]) -> NDArray[np.uint8] | ImageError:
+    def _try(self, pair: tuple[Picture, str]) -> NDArray[np.float32] | ImageError:
         try:
-            return self.decode(*pair)
+            answer: NDArray[np.float32] = self.probabilities(self.decode(*pair)[None])[0]
+            return answer
         except ImageError as error:
             return error
 

@@ -70,6 +70,7 @@ class Progress:
                 bar.update(task, advance=count, speed=f"{speed:,.0f}/s")
 
             yield advance
+            bar.update(task, completed=total)
 
     def _console(self) -> "Console":
         from rich.console import Console

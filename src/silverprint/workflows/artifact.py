@@ -1,6 +1,7 @@
 """Write what ships, and examine it: metrics come from the written file, not from the run."""
 
 import json
+from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 
 AGREEMENT = 1e-4  # largest probability difference between the whole file and its two halves
 PICTURES_END_TO_END = 8
+LIBRARIES = ("silverprint", "torch", "onnx", "onnxruntime", "numpy", "pillow")
 
 
 def graph_link(run: "Training") -> Link:
@@ -127,6 +129,7 @@ def describe(run: "Training", seconds: dict[str, float]) -> dict[str, Any]:
             "cross_validated": run.cross_validated,
             "seconds": {name: round(value, 3) for name, value in seconds.items()},
         },
+        "libraries": {name: version(name) for name in LIBRARIES},
         "licences": {"weights": prepared.choice.licence},
     }
 

@@ -61,7 +61,7 @@ def summary(dataset: Dataset, metrics: Mapping[str, Mapping[str, Any]]) -> str:
         if split == "validation":
             which = "pictures held out while it learned"
         return (
-            f"Told apart {len(dataset.classes)} classes; right about {right:,} of {found['n']:,} "
+            f"Told apart {len(dataset.classes)} classes; right on {right:,} of {found['n']:,} "
             f"{which}."
         )
     return f"Learned {len(dataset.classes)} classes; nothing was held out to test it on."

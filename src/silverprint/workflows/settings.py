@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from silverprint.backbones.registry import DEFAULT_BACKBONE
 from silverprint.errors import ConfigError, closest
-from silverprint.runtime.preprocessing import Fit
+from silverprint.runtime.preprocessing import Fit, Preprocessing
 
 if TYPE_CHECKING:
     from silverprint.recipes.heads import FitSettings, HeadConfig
@@ -62,6 +62,9 @@ class TrainSettings:
     cache_limit: int = 20 * 2**30
 
     def __post_init__(self) -> None:
+        Preprocessing(224 if self.size is None else self.size, self.fit)  # checks both
+        if not 0 <= self.seed < 2**31:
+            raise ConfigError(f"seed must lie within 0..2147483647; got {self.seed}.")
         if not 0 < self.validation_fraction < 1:
             raise ConfigError(
                 f"validation_fraction must lie between 0 and 1; got {self.validation_fraction}."
@@ -114,7 +117,7 @@ class TrainSettings:
             heads.append(
                 HeadConfig(
                     hidden_size=size,
-                    learning_rate=None if exact else rate or 1e-3,
+                    learning_rate=1e-3 if rate is None and not exact else rate,
                     dropout=dropout if size else 0.0,
                     weight_decay=(0.03 if exact else 0.1) if decay is None else decay,
                     label_smoothing=smoothing,

@@ -33,7 +33,7 @@ from silverprint.runtime.paths import cache_folder
 from silverprint.runtime.preprocessing import Preprocessing
 from silverprint.training.metrics import evaluate, fit_temperature
 from silverprint.training.progress import Progress
-from silverprint.workflows.artifact import describe, examine, write_artifact
+from silverprint.workflows.artifact import describe, examine, graph_link, write_artifact
 from silverprint.workflows.report import report_of
 from silverprint.workflows.settings import TrainSettings
 
@@ -111,6 +111,7 @@ def train_bundle(
     """
     check_output(out)
     heads = settings.heads()
+    settings.fit_settings()  # checked before the pictures are looked at
     run = look_at(dataset, settings, progress)
     with progress.stage("heads", settings.epochs, f"fitting {len(heads)} heads") as advance:
         fit(run, heads, lambda *_: advance(1))
@@ -291,7 +292,8 @@ def held_out_probabilities(run: Training) -> NDArray[np.float32]:
     if run.link == "softmax":
         return softmax(logits)
     probability = sigmoid(logits)
-    return np.concatenate([1 - probability, probability], 1) if run.outputs == 1 else probability
+    two = graph_link(run) == "binary"
+    return np.concatenate([1 - probability, probability], 1) if two else probability
 
 
 def provenance(run: Training, command: str) -> dict[str, str]:
