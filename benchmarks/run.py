@@ -1,0 +1,173 @@
+"""Measure Silverprint, and write what was measured into RESULTS.md.
+
+SILVERPRINT_DATA=... make bench
+python benchmarks/run.py --only heads,start
+"""
+
+import argparse
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+from common import HERE, PROGRAM, interleaved, machine, spread, table, timed, train, write_section
+
+FASTAI = Path(os.environ.get("FASTAI_PYTHON", HERE / ".venv-fastai" / "bin" / "python"))
+SWEEP = ("--learning-rate", "1e-4,1e-3,1e-2,1e-1", "--hidden-size", "10,100,1000",
+         "--dropout", "0,0.2,0.5,0.8")  # fmt: skip
+EPOCHS = 10
+
+
+def main() -> None:
+    """Run the sections asked for."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    default = Path(os.environ.get("SILVERPRINT_DATA", "")) / "clothing"
+    parser.add_argument("--data", type=Path, default=default)
+    parser.add_argument("--only", default=",".join(SECTIONS))
+    parser.add_argument("--out", type=Path, default=HERE / "RESULTS.md")
+    parser.add_argument("--rounds", type=int, default=3)
+    options = parser.parse_args()
+    write_section(options.out, "machine", f"Measured on {machine()}")
+    for name in options.only.split(","):
+        if name != "extraction" and name != "decoding" and not options.data.is_dir():
+            print(f"{name}: skipped, {options.data} is not there; set SILVERPRINT_DATA or --data")
+            continue
+        with tempfile.TemporaryDirectory() as folder:
+            text = SECTIONS[name](options.data, options.rounds, Path(folder))
+        print(f"\n{text}\n", flush=True)
+        write_section(options.out, name, text)
+
+
+def extraction(_: Path, rounds: int, __: Path) -> str:
+    """Engines."""
+    import extraction as module
+
+    return module.section(max(5, rounds))
+
+
+def training(data: Path, rounds: int, folder: Path) -> str:
+    """A cold and a warm run against loops that look again in every epoch."""
+    pictures = 384
+    counts = {part: len(list((data / part).glob("*/*"))) for part in ("train", "validation")}
+    results: dict[str, dict] = {}
+
+    def cold() -> float:
+        shutil.rmtree(folder / "cache", ignore_errors=True)
+        seconds, results["cold"], _ = train(data, folder / "cache", folder / "bundle")
+        return seconds
+
+    def warm() -> float:
+        other = ("--hidden-size", "64", "--learning-rate", "3e-3")
+        seconds, results["warm"], _ = train(data, folder / "cache", folder / "bundle", *other)
+        return seconds
+
+    def naive() -> float:
+        command = [sys.executable, HERE / "naive_loop.py", data, str(pictures)]
+        return EPOCHS * counts["train"] / float(timed(command)[1])
+
+    def fastai() -> float:
+        paths = os.pathsep.join(path for path in sys.path if path)
+        command = [FASTAI, HERE / "fastai_frozen.py", data, str(pictures)]
+        out = subprocess.run(command, check=True, capture_output=True, text=True,
+                             env={**os.environ, "PYTHONPATH": paths}).stdout  # fmt: skip
+        learned, held = map(float, out.split()[-2:])
+        return EPOCHS * (counts["train"] / learned + counts["validation"] / held)
+
+    ways = {"cold run": cold, "warm run, other head": warm, "naive loop, 10 epochs": naive}
+    if FASTAI.exists():
+        ways["fastai frozen, 10 epochs"] = fastai
+    found = interleaved(ways, rounds)
+    rows = []
+    for name, seconds in found.items():
+        ratios = [value / base for value, base in zip(seconds, found["cold run"], strict=True)]
+        rows.append([name, spread(seconds), spread(ratios, 2)])
+    stages = [
+        f"- last {name} run: "
+        + ", ".join(f"{stage} {value:.2f} s" for stage, value in results[name]["seconds"].items())
+        + f"; test accuracy {results[name]['metrics']['test']['accuracy']:.4f}"
+        for name in ("cold", "warm")
+    ]
+    return (
+        f"## Training\n\n{data.name}: {counts['train']:,} training and {counts['validation']:,} "
+        f"validation photos, {rounds} rounds interleaved; whole processes for our runs. The naive "
+        f"loop and fastai are timed on one epoch of {pictures} photos, without their start, and "
+        f"scaled to {EPOCHS} epochs of all; all use the same weights.\n\n"
+        + table(["what", "seconds", "times our cold run"], rows)
+        + "\n\n"
+        + "\n".join(stages)
+        + ("" if FASTAI.exists() else "\n\nfastai was not measured: no venv for it.")
+    )
+
+
+def heads(data: Path, rounds: int, folder: Path) -> str:
+    """48 heads at once, warm."""
+    train(data, folder / "cache", folder / "bundle")
+    seconds, stage = [], []
+    for _ in range(rounds):
+        wall, result, _ = train(data, folder / "cache", folder / "bundle", *SWEEP)
+        seconds.append(wall)
+        stage.append(result["seconds"]["heads"])
+    return (
+        f"## 48 heads at once\n\n4 learning rates x 3 hidden sizes x 4 dropouts on cached "
+        f"features, {rounds} runs: fitting {spread(stage)} s, whole process {spread(seconds)} s."
+    )
+
+
+def start(data: Path, rounds: int, folder: Path) -> str:
+    """How long small commands take."""
+    train(data, folder / "cache", folder / "bundle")
+    photo = next(iter(sorted((data / "test").glob("*/*"))))
+    commands = {
+        "python -c pass": [sys.executable, "-c", "pass"],
+        "import silverprint": [sys.executable, "-c", "import silverprint"],
+        "silverprint --help": [PROGRAM, "--help"],
+        "silverprint predict, one photo": [PROGRAM, "predict", folder / "bundle", photo],
+        "import torch": [sys.executable, "-c", "import torch"],
+    }
+    ways = {name: lambda c=command: timed(c)[0] for name, command in commands.items()}
+    found = interleaved(ways, 3 * rounds)
+    rows = [[name, spread(values, 2)] for name, values in found.items()]
+    return f"## Start\n\n{3 * rounds} rounds interleaved.\n\n" + table(["command", "seconds"], rows)
+
+
+def memory(data: Path, _: int, folder: Path) -> str:
+    """Peak memory of a cold run, for few and for many photos."""
+    rows = []
+    files = sorted((data / "train").glob("*/*"))
+    for count in (300, 3000):
+        root = folder / str(count)
+        for file in files[:: max(1, len(files) // count)][:count]:
+            place = root / file.parent.name
+            place.mkdir(parents=True, exist_ok=True)
+            (place / file.name).symlink_to(file.resolve())
+        _, result, peak = train(root, folder / f"cache{count}", folder / "bundle")
+        rows.append([f"{result['pictures']:,}", f"{peak:,.0f}"])
+    return "## Memory\n\nPeak resident memory of a cold run.\n\n" + table(["photos", "MB"], rows)
+
+
+def kill(data: Path, _: int, __: Path) -> str:
+    """Ten kills."""
+    command = [sys.executable, HERE / "kill_test.py", data]
+    lines = timed(command)[1].strip().splitlines()
+    return "## Kill -9\n\n" + "\n".join(f"- {line}" for line in lines)
+
+
+def decoding(_: Path, __: int, ___: Path) -> str:
+    """Decoders; measured by decoding.py in a venv that has them all."""
+    return (HERE / "decoding.md").read_text("utf-8")
+
+
+SECTIONS = {
+    "extraction": extraction,
+    "training": training,
+    "heads": heads,
+    "start": start,
+    "memory": memory,
+    "kill": kill,
+    "decoding": decoding,
+}
+
+if __name__ == "__main__":
+    main()
