@@ -181,6 +181,7 @@ def test_installed_torch_is_the_locked_one(name: str) -> None:
 def test_no_file_mentions_a_package_registry() -> None:
     folders = [ROOT / name for name in ("src", "tests", "docs", "benchmarks", "lessons", ".ci")]
     files = [path for folder in folders for path in folder.rglob("*")]
+    files = [path for path in files if not any(part.startswith(".venv") for part in path.parts)]
     files += [path for path in ROOT.iterdir() if not path.name.startswith(".git")]
     mentions = [
         f"{path.relative_to(ROOT)}: {host}"

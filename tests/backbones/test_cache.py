@@ -220,7 +220,9 @@ def test_trim_deletes_the_oldest_and_no_more_than_needed(tmp_path) -> None:
 def test_gathering_makes_a_shard_young_again(tmp_path) -> None:
     paths = aged(tmp_path, 3)
     cache = opened(tmp_path)
-    of_oldest = [n for n in range(12) if cache._index[digest(n)][0] == cache._shards.index(paths[0])]
+    of_oldest = [
+        n for n in range(12) if cache._index[digest(n)][0] == cache._shards.index(paths[0])
+    ]
     cache.gather([digest(n) for n in of_oldest])
     trim(tmp_path, paths[0].stat().st_size)
     assert shards(tmp_path) == [paths[0]]

@@ -272,9 +272,7 @@ def test_options_reach_the_builder(tmp_path, pixels) -> None:
     expected.load_state_dict(torch.load(path) if path.suffix == ".pth" else read_weights(path))
     with torch.inference_mode():
         logits = same.classifier(same(pixels))
-        torch.testing.assert_close(
-            logits, expected(normalised(pixels, same)), rtol=1e-4, atol=1e-4
-        )
+        torch.testing.assert_close(logits, expected(normalised(pixels, same)), rtol=1e-4, atol=1e-4)
         assert not torch.allclose(same(pixels), plain(pixels), rtol=1e-3)
 
 
