@@ -101,4 +101,5 @@ def _clean(model: onnx.ModelProto) -> onnx.ModelProto:
     copy.CopyFrom(model)
     copy.ir_version = IR_VERSION
     copy.producer_name = copy.producer_version = ""
+    del copy.graph.value_info[:]  # the int8 graph names its output there; a prefix would rename it
     return copy
