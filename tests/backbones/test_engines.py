@@ -195,7 +195,7 @@ def test_candidates_are_best_first_and_end_with_the_reference(monkeypatch) -> No
         assert engine_candidates() == expected
 
 
-def test_an_unknown_engine_lists_the_known(monkeypatch) -> None:
+def test_an_unknown_engine_lists_the_known() -> None:
     with pytest.raises(ConfigError, match=r"got 'openvino-fp32'. Did you mean 'openvino-f32'\?"):
         engine_candidates("openvino-fp32")
 

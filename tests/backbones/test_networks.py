@@ -159,7 +159,7 @@ def test_many_faults_are_counted(tensors, tmp_path) -> None:
     assert more == len(without) + len(tensors) - 3
 
 
-def test_counters_may_be_missing_and_wrappers_are_opened(tensors, tmp_path, pixels) -> None:
+def test_counters_may_be_missing_and_wrappers_are_opened(tensors, tmp_path) -> None:
     given = {k: v for k, v in tensors.items() if not k.endswith("num_batches_tracked")}
     for wrapper in ("state_dict", "model"):
         torch.save({wrapper: given, "epoch": 7}, tmp_path / "w.pth")

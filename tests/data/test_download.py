@@ -133,6 +133,17 @@ def test_another_process_was_faster(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     assert len(list(tmp_path.iterdir())) == 1
 
 
+def test_a_folder_with_hidden_files_is_not_taken_for_complete(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    serve(monkeypatch, {"a": b"1"})
+    (tmp_path / "set").mkdir()
+    (tmp_path / "set/.DS_Store").touch()
+    with pytest.raises(DataError, match=r"set could not be downloaded .*not empty"):
+        download([remote("a", b"1")], tmp_path / "set")
+    assert [path.name for path in tmp_path.rglob("*")] == ["set", ".DS_Store"]
+
+
 @pytest.mark.parametrize("name", ["../x", "/x", "a/../../x", "..\\x", "c:/x", "C:\\x"])
 @pytest.mark.parametrize("pack", [tar, zipped])
 def test_entries_may_not_leave_the_folder(tmp_path: Path, name: str, pack) -> None:

@@ -210,6 +210,20 @@ def test_split_folders_without_class_folders(tmp_path: Path) -> None:
         read(tmp_path)
 
 
+def test_a_folder_that_vanishes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write(tmp_path, "cat/1.jpg", "dog/1.jpg", "dog/more/2.jpg")
+    real = os.stat
+
+    def stat(path: str, *arguments: object, **options: object) -> os.stat_result:
+        if str(path).endswith("more"):
+            raise FileNotFoundError(2, "No such file or directory", path)
+        return real(path, *arguments, **options)
+
+    monkeypatch.setattr(os, "stat", stat)
+    with pytest.raises(DataError, match=r"dog/more: cannot be listed \(No such file"):
+        read(tmp_path)
+
+
 @pytest.mark.skipif(os.name == "nt" or os.geteuid() == 0, reason="root may read everything")
 def test_a_folder_that_may_not_be_read(tmp_path: Path) -> None:
     write(tmp_path, "cat/1.jpg", "dog/1.jpg")

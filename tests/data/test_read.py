@@ -23,6 +23,21 @@ def test_nothing_there(tmp_path: Path) -> None:
             read(empty)
 
 
+def test_a_relative_path_says_where_it_was_looked_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(DataError) as caught:
+        read("photos")
+    assert f" Looked for {str(tmp_path / 'photos')!r}." in str(caught.value)
+
+
+@pytest.mark.parametrize("name", ["x" * 300, "x/" * 5000, "~no-such-user/photos", "a\0b"])
+def test_paths_that_cannot_be(name: str) -> None:
+    with pytest.raises(DataError, match="is neither a folder or file that exists"):
+        read(name)
+
+
 def test_no_layout_says_what_was_looked_for_and_found(tmp_path: Path) -> None:
     with pytest.raises(
         DataError, match=r"Looked for: class folders .* IDX .* no folders, no files\."

@@ -27,7 +27,9 @@ def lite0(tmp_path_factory: pytest.TempPathFactory) -> PreparedBackbone:
 
 
 def session(model: onnx.ModelProto) -> onnxruntime.InferenceSession:
-    return onnxruntime.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])
+    return onnxruntime.InferenceSession(
+        model.SerializeToString(), providers=["CPUExecutionProvider"]
+    )
 
 
 def made_head(outputs: int, hidden: int = 0, inputs: int = 1280) -> Head:

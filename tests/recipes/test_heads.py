@@ -249,12 +249,12 @@ def test_balancing_helps_the_rare_class() -> None:
     recalls = {}
     for wish in ("none", "auto"):
         settings = replace(PLAIN, class_weights=wish, epochs=30)
-        train = data_of(
-            features[kept], labels[kept], outputs=1, link="sigmoid", settings=settings
-        )
+        train = data_of(features[kept], labels[kept], outputs=1, link="sigmoid", settings=settings)
         for config in (HeadConfig(weight_decay=0.1), HIDDEN):
             (fitted,) = fit_heads([config], train, train, settings)
-            recalls[wish, config.hidden_size] = (fitted.head.logits(features[labels == 1]) > 0).mean()
+            recalls[wish, config.hidden_size] = (
+                fitted.head.logits(features[labels == 1]) > 0
+            ).mean()
     assert recalls["auto", 0] > recalls["none", 0] + 0.2
     assert recalls["auto", 16] > recalls["none", 16] + 0.2
 

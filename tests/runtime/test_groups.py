@@ -40,7 +40,7 @@ def test_numbers_ranges_and_names(text, members) -> None:
 
 @pytest.mark.parametrize("text", ["dog", "=1", "g=", "", " =1", "g= "])
 def test_a_malformed_group(text) -> None:
-    with pytest.raises(ConfigError, match="a group is written NAME=CLASSES, as in dog=151-268; got"):
+    with pytest.raises(ConfigError, match="a group is written NAME=CLASSES, as in dog="):
         parse_groups([text], CLASSES)
 
 

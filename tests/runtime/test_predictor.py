@@ -30,7 +30,12 @@ def test_paths_bytes_and_arrays(predictor, tmp_path) -> None:
     Image.fromarray(colour(*GREEN)).save(tmp_path / "green.png")
     buffer = io.BytesIO()
     Image.fromarray(colour(*BLUE)).save(buffer, "PNG")
-    pictures = [colour(*RED), tmp_path / "green.png", str(tmp_path / "green.png"), buffer.getvalue()]
+    pictures = [
+        colour(*RED),
+        tmp_path / "green.png",
+        str(tmp_path / "green.png"),
+        buffer.getvalue(),
+    ]
     answers = list(predictor.predict(pictures))
     assert [answer.label for answer in answers] == ["red", "green", "green", "blue"]
     green = str(tmp_path / "green.png")

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import IO
 
+from silverprint.data.files import holds_files
 from silverprint.errors import DataError
 
 Progress = Callable[[str, int, int | None], None]
@@ -44,11 +45,23 @@ class RemoteFile:
         return urllib.parse.urlsplit(self.url).netloc
 
 
-def download(files: Sequence[RemoteFile], folder: Path, progress: Progress | None = None) -> None:
+def download(
+    files: Sequence[RemoteFile],
+    folder: Path,
+    progress: Progress | None = None,
+    *,
+    otherwise: str = "",
+) -> None:
     """Fetch files into a new folder, unpacking a single .tar.gz, .tgz or .zip.
 
     All goes into a hidden folder beside it first, which is renamed when everything is there and
     right: a folder that exists is a complete one.
+
+    Args:
+        files: what to fetch.
+        folder: where to; not there yet, or empty.
+        progress: called with a file's name, the bytes so far and in all.
+        otherwise: another way to have it, for the message when this one fails.
 
     Raises:
         DataError: there is no network, a file is not what its digest says, an archive is unsafe,
@@ -67,12 +80,13 @@ def download(files: Sequence[RemoteFile], folder: Path, progress: Progress | Non
                 fresh = _without_wrapping(fresh)
             fresh.rename(folder)
     except (OSError, http.client.HTTPException) as error:
-        if folder.is_dir() and any(folder.iterdir()):  # another process was faster
+        if holds_files(folder):  # another process was faster
             return
+        what = "what it holds" if is_archive(files[0].name) else "them"
         raise DataError(
             f"{folder.name} could not be downloaded ({error}). "
             f"Fetch {' and '.join(file.url for file in files)} where there is a network, and put "
-            f"{'what it holds' if is_archive(files[0].name) else 'them'} into {folder}."
+            f"{what} into {folder}.{otherwise and ' '}{otherwise}"
         ) from error
 
 

@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO, cast
 
+from silverprint.data.conventions import is_hidden
 from silverprint.errors import DataError
 
 PIECE = 16 * 2**20
@@ -34,6 +35,14 @@ def opened(path: Path) -> Iterator[BinaryIO]:
         raise DataError(
             f"{path}: cannot be read ({error.strerror or error}). Check its name and permissions."
         ) from error
+
+
+def holds_files(folder: Path) -> bool:
+    """Say whether a folder is there, readable, and holds more than hidden and system files."""
+    try:
+        return any(not is_hidden(path.name) for path in folder.iterdir())
+    except OSError:
+        return False
 
 
 def read_at_most(file: BinaryIO, count: int) -> bytes:

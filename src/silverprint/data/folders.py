@@ -226,9 +226,11 @@ def _entries(folder: str) -> Iterator["os.DirEntry[str]"]:
         with os.scandir(folder) as entries:
             yield from entries
     except OSError as error:
-        raise DataError(
-            f"{folder}: cannot be listed ({error.strerror or error}). Check its permissions."
-        ) from error
+        raise DataError(_unlistable(folder, error)) from error
+
+
+def _unlistable(folder: str, error: OSError) -> str:
+    return f"{folder}: cannot be listed ({error.strerror or error}). Check its permissions."
 
 
 def _is_file(entry: "os.DirEntry[str]") -> bool:
@@ -240,7 +242,10 @@ def _is_file(entry: "os.DirEntry[str]") -> bool:
 
 def _identity(folder: str) -> tuple[int, int]:
     """Return what two paths to one folder have in common, whatever links lead there."""
-    status = os.stat(folder)  # noqa: PTH116 - a hot loop over plain strings
+    try:
+        status = os.stat(folder)  # noqa: PTH116 - a hot loop over plain strings
+    except OSError as error:
+        raise DataError(_unlistable(folder, error)) from error
     return status.st_dev, status.st_ino
 
 

@@ -4,8 +4,11 @@ import csv
 import io
 import json
 import os
+import re
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 
 from silverprint.data.conventions import first_few, split_named
@@ -24,6 +27,8 @@ LABEL_COLUMNS = (
 SPLIT_COLUMNS = ("split", "subset", "partition")
 JSON_LINES = (".jsonl", ".ndjson", ".jsonl.gz", ".ndjson.gz")
 TABLES = (".csv", ".tsv", ".csv.gz", ".tsv.gz")
+# What no file name and no printed text can hold, but a JSON escape such as \ud800 can say.
+NOT_TEXT = re.compile("[\0\ud800-\udfff]")
 
 Cell = str | tuple[str, ...]
 
@@ -161,6 +166,11 @@ def _table_lines(path: Path, text: str) -> Iterator[tuple[int, dict[str, Cell]]]
             raise DataError(
                 f"{path}: the file is empty. It needs a header line such as path,label."
             )
+        twice = [name for name, count in Counter(header).items() if name and count > 1]
+        if twice:
+            raise DataError(
+                f"{path}, line 1: two columns are both called {twice[0]!r}. Rename one of them."
+            )
         for cells in reader:
             if not cells:
                 continue
@@ -193,7 +203,14 @@ def _json_lines(path: Path, text: str) -> Iterator[tuple[int, dict[str, Cell]]]:
                 f"{path}, line {number}: each line is one JSON object, such as "
                 f'{{"path": "cat/1.jpg", "label": "cat"}}, not {line[:40]!r}.'
             )
-        yield number, {str(key).strip(): _json_cell(value) for key, value in found.items()}
+        cells = {str(key).strip(): _json_cell(value) for key, value in found.items()}
+        # Only an escape can do it, and most lines have none.
+        if "\\u" in line and NOT_TEXT.search("".join(chain.from_iterable(cells.values()))):
+            raise DataError(
+                f"{path}, line {number}: a value holds a zero character or half a character "
+                "(\\ud800 to \\udfff alone). Write that line again, as UTF-8."
+            )
+        yield number, cells
 
 
 def _json_cell(value: object) -> Cell:
@@ -252,6 +269,6 @@ def _split_of(place: str, cell: Cell, default: Split) -> Split:
 def _absolute(root: str, name: str) -> Path:
     """Return where a picture is; a path written on Windows is understood elsewhere too."""
     path = Path(f"{root}/{name}") if not os.path.isabs(name) else Path(name)  # noqa: PTH117
-    if "\\" in name and os.sep == "/" and not path.exists():
+    if "\\" in name and os.sep == "/" and not os.path.exists(path):  # noqa: PTH110 - may not raise
         return _absolute(root, name.replace("\\", "/"))
     return Path(os.path.normpath(path))

@@ -6,11 +6,12 @@ from pathlib import Path
 
 from silverprint.data.assembly import renamed
 from silverprint.data.download import Progress, download
+from silverprint.data.files import holds_files
 from silverprint.data.layouts import read_path
 from silverprint.data.manifest_rows import Columns
 from silverprint.data.packaged import is_installed, read_packaged
 from silverprint.data.registry import NAMED, NamedDataset, Place
-from silverprint.data.table import Dataset
+from silverprint.data.table import Dataset, Split
 from silverprint.errors import DataError, closest
 from silverprint.runtime.paths import data_folder
 
@@ -47,6 +48,7 @@ def list_datasets(data_dir: str | os.PathLike[str] | None = None) -> list[Datase
 def read_named(
     name: str,
     *,
+    split: Split = "train",
     data_dir: str | os.PathLike[str] | None = None,
     progress: Progress | None = None,
 ) -> Dataset:
@@ -54,6 +56,7 @@ def read_named(
 
     Args:
         name: a key of `NAMED`.
+        split: what its pictures are if it comes without splits.
         data_dir: where datasets lie and are downloaded to; `data_folder()` if None.
         progress: called with a file's name, the bytes so far and in all, while downloading.
 
@@ -76,7 +79,7 @@ def read_named(
     folder = root / place.folder
     names = place.class_names or dataset.class_names
     found = renamed(
-        read_path(folder, "train", Columns()),
+        read_path(folder, split, Columns()),
         name,
         {str(number): label for number, label in enumerate(names)},
     )
@@ -89,11 +92,7 @@ def _root(data_dir: str | os.PathLike[str] | None) -> Path:
 
 def _find(dataset: NamedDataset, root: Path) -> Place | None:
     """Return the first place that is there and not empty."""
-    for place in dataset.places:
-        folder = root / place.folder
-        if folder.is_dir() and any(folder.iterdir()):
-            return place
-    return None
+    return next((place for place in dataset.places if holds_files(root / place.folder)), None)
 
 
 def _from_package(dataset: NamedDataset, root: Path) -> Dataset:
@@ -114,7 +113,7 @@ def _obtain(dataset: NamedDataset, root: Path, progress: Progress | None) -> Pla
             f"downloaded from. {dataset.by_hand} It belongs into {root / place.folder}; or name "
             "the folder it is in by its path."
         )
-    download(dataset.files, root / place.folder, progress)
+    download(dataset.files, root / place.folder, progress, otherwise=dataset.by_hand)
     return place
 
 

@@ -26,8 +26,8 @@ def read(
 
     Args:
         source: a path, or a name that `list_datasets` gives. A path that exists wins over a name.
-        split: what the pictures are where neither folders, file names nor a column say it;
-            train if None.
+        split: what the pictures are where no folder, no file name in a folder and no column says
+            it; train if None.
         data_dir: where named datasets lie and are downloaded to; if None the folder that
             SILVERPRINT_DATA names, else this user's data folder.
         image_column: a manifest's column of paths, if not one of the usual names.
@@ -46,16 +46,17 @@ def read(
         raise ConfigError(f"split is train, validation or test, not {split!r}.")
     text = os.fspath(source)
     name = text.casefold()
-    path = Path(text).expanduser()
-    if not text.strip() or not path.exists():
+    # Absolute, so that a later change of folder does no harm; resolve() would follow links. Path's
+    # own methods raise where a name is too long or a user unknown.
+    path = Path(os.path.abspath(os.path.expanduser(text)))  # noqa: PTH100, PTH111
+    if not text.strip() or not os.path.exists(path):  # noqa: PTH110
         if name not in NAMED:
+            looked = "" if text in ("", str(path)) else f" Looked for {str(path)!r}."
             raise DataError(
-                f"{text!r} is neither a folder or file that exists nor a dataset's name."
+                f"{text!r} is neither a folder or file that exists nor a dataset's name.{looked}"
                 f"{closest(name, NAMED)} `silverprint datasets` lists the names."
             )
-        return read_named(name, data_dir=data_dir, progress=progress)
-    # Absolute, so that a later change of folder does no harm; resolve() would follow links.
-    path = Path(os.path.abspath(path))  # noqa: PTH100
+        return read_named(name, split=split or "train", data_dir=data_dir, progress=progress)
     columns = Columns(image_column, label_column, label_separator)
     dataset = read_path(path, split or "train", columns)
     if name not in NAMED:

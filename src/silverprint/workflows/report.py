@@ -10,6 +10,7 @@ from PIL import Image
 
 from silverprint.data.table import SPLITS, Dataset, Split
 from silverprint.errors import ImageError
+from silverprint.recipes.heads import best_of
 from silverprint.reports.contents import Curve, Picture, Report
 from silverprint.reports.report import write_report
 from silverprint.runtime.bundle import REPORT
@@ -40,7 +41,7 @@ def report_of(
         class_counts=counts,
         samples=samples,
         mistakes=mistakes,
-        curves=[Curve(name, tuple(values)) for name, values in run.chosen.curves.items()],
+        curves=_curves(run),
         candidates=_candidates(run),
         notices=[*dataset.notices, *run.notices],
         refused=run.seen.refused,
@@ -65,6 +66,16 @@ def summary(dataset: Dataset, metrics: Mapping[str, Mapping[str, Any]]) -> str:
             f"{which}."
         )
     return f"Learned {len(dataset.classes)} classes; nothing was held out to test it on."
+
+
+def _curves(run: "Training") -> list[Curve]:
+    """Return the chosen head's curves; an exact head has none, so then the best trained one's."""
+    trained = [fitted for fitted in run.fitted if fitted.curves]
+    if not trained:
+        return []
+    shown = run.chosen if run.chosen.curves else trained[best_of(trained)]
+    note = "" if shown is run.chosen else f" ({shown.config.hidden_size} hidden units)"
+    return [Curve(name + note, tuple(values)) for name, values in shown.curves.items()]
 
 
 def _candidates(run: "Training") -> list[dict[str, Any]]:

@@ -1,0 +1,200 @@
+"""`silverprint predict`: tables, JSON, CSV, folders, stdin, groups, pretrained networks."""
+
+import csv
+import io
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+from PIL import Image
+
+
+@pytest.fixture
+def mixed(trained, tmp_path) -> Path:
+    """Two good photos, a text, an empty file, and what is no picture by its name."""
+    folder = tmp_path / "mixed"
+    (folder / "below").mkdir(parents=True)
+    shutil.copy(trained.photos / "cat/0001.jpg", folder / "10.jpg")
+    shutil.copy(trained.photos / "dog/0001.jpg", folder / "below" / "photo")
+    (folder / "9.jpg").write_text("a shopping list")
+    (folder / "empty.png").write_bytes(b"")
+    (folder / "notes.txt").write_text("left out")
+    (folder / ".hidden.jpg").write_text("left out")
+    return folder
+
+
+def test_json(cli, trained, mixed) -> None:
+    files = [mixed / "10.jpg", mixed / "9.jpg", mixed / "gone.jpg"]
+    ran = cli("predict", trained.bundle, *files, "--json", "--top", 2)
+    assert ran.code == 0  # some could be read
+    assert ran.err == ""
+    good, text, gone = ran.json
+    assert good["file"] == str(files[0])
+    assert good["label"] == "cat"
+    assert good["probability"] == good["top"][0][1] > 0.5
+    assert len(good["top"]) == 2
+    assert set(good) == {"file", "label", "probability", "top"}
+    assert set(text) == set(gone) == {"file", "error"}
+    assert gone["error"] == "does not exist; check the path"
+
+
+def test_where_nothing_can_be_read_the_exit_code_is_2(cli, trained, mixed) -> None:
+    ran = cli("predict", trained.bundle, mixed / "9.jpg", "--json")
+    assert ran.code == 2
+    assert [set(answer) for answer in ran.json] == [{"file", "error"}]
+    shown = cli("predict", trained.bundle, mixed / "9.jpg")
+    assert shown.code == 2
+    assert "error: 1 of 1 pictures could not be read" in shown.err
+
+
+def test_csv(cli, trained, mixed) -> None:
+    ran = cli("predict", trained.bundle, mixed / "10.jpg", mixed / "9.jpg", "--csv")
+    rows = list(csv.DictReader(io.StringIO(ran.out)))
+    assert [row["file"] for row in rows] == [str(mixed / "10.jpg"), str(mixed / "9.jpg")]
+    assert rows[0]["label"] == "cat"
+    assert 0.5 < float(rows[0]["probability"]) <= 1
+    assert rows[0]["error"] == ""
+    assert rows[1]["label"] == rows[1]["probability"] == ""
+    assert rows[1]["error"]
+    assert "1 of 2 pictures could not be read" in ran.err
+
+
+def test_a_folder_stands_for_its_pictures_in_natural_order(cli, trained, mixed) -> None:
+    answers = cli("predict", trained.bundle, mixed, "--json").json
+    names = [str(Path(answer["file"]).relative_to(mixed)) for answer in answers]
+    assert names == ["9.jpg", "10.jpg", "below/photo", "empty.png"]
+    assert [answer.get("label") for answer in answers] == [None, "cat", "dog", None]
+
+
+def test_an_empty_folder(cli, trained, tmp_path) -> None:
+    (tmp_path / "nothing").mkdir()
+    ran = cli("predict", trained.bundle, tmp_path / "nothing")
+    assert ran.code == 2
+    assert "nothing; give files or folders of pictures" in ran.err
+
+
+def test_standard_input(cli, trained, mixed, monkeypatch) -> None:
+    content = (mixed / "10.jpg").read_bytes()
+    monkeypatch.setattr(sys, "stdin", SimpleNamespace(buffer=io.BytesIO(content)))
+    (answer,) = cli("predict", trained.bundle, "-", "--json").json
+    assert (answer["file"], answer["label"]) == ("-", "cat")
+
+
+def test_a_table(cli, trained, mixed) -> None:
+    ran = cli("predict", trained.bundle, mixed / "10.jpg", mixed / "9.jpg")
+    assert ran.code == 0
+    assert ran.out.splitlines()[0].split() == ["file", "answer", "probability", "top"]
+    assert "cat" in ran.out
+    assert "%" in ran.out
+
+
+def test_groups(cli, trained, mixed) -> None:
+    options = ("--group", "mammal=cat,dog", "--group", "bird=2", "--json")
+    cat, dog = cli(
+        "predict", trained.bundle, mixed / "10.jpg", mixed / "below/photo", *options
+    ).json
+    assert cat["label"] == dog["label"] == "mammal"
+    assert {name for name, _ in cat["top"]} == {"mammal", "bird", "neither"}
+    ran = cli("predict", trained.bundle, mixed / "10.jpg", "--group", "pet=cet")
+    assert ran.code == 2
+    assert "'cet' is not a class. Did you mean 'cat'?" in ran.err
+
+
+def test_the_answers_are_those_of_the_file_in_any_runtime(cli, trained, mixed) -> None:
+    import onnxruntime
+
+    session = onnxruntime.InferenceSession(str(trained.bundle / "model.onnx"))
+    image = np.asarray(Image.open(mixed / "10.jpg").convert("RGB"))
+    (row,) = session.run(None, {"images": image[None]})[0]
+    (answer,) = cli("predict", trained.bundle, mixed / "10.jpg", "--json").json
+    told = dict(answer["top"])
+    assert [told[name] for name in ("cat", "dog", "emu")] == pytest.approx(row.tolist(), abs=1e-5)
+
+
+def test_a_damaged_bundle_is_one_line(cli, trained, mixed, tmp_path) -> None:
+    bundle = Path(shutil.copytree(trained.bundle, tmp_path / "bundle"))
+    with (bundle / "weights.safetensors").open("r+b") as file:
+        file.seek(5000)
+        file.write(b"\xff\x00\xff")
+    ran = cli("predict", bundle, mixed / "10.jpg", "--json")
+    assert (ran.code, ran.out) == (2, "")
+    assert "weights.safetensors was changed or damaged" in ran.err
+    assert ran.err.count("\n") == 1
+
+
+def test_a_fresh_process_without_torch(trained, mixed) -> None:
+    code = """
+import sys
+from silverprint.cli.app import run
+assert run(["predict", sys.argv[1], sys.argv[2], "--json"]) == 0
+assert run(["evaluate", sys.argv[1], sys.argv[3], "--json", "-q"]) == 0
+assert not {"torch", "onnx", "timm", "openvino"} & set(sys.modules)
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", code, str(trained.bundle), str(mixed / "10.jpg"),
+         str(trained.photos)],
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout.splitlines()[0])[0]["label"] == "cat"
+
+
+@pytest.mark.skipif(os.name != "posix", reason="no pipes of this kind")
+def test_a_reader_that_closes_the_pipe_is_no_error() -> None:
+    command = f'"{sys.executable}" -m silverprint backbones net --json | head -c 10'
+    done = subprocess.run(
+        ["bash", "-o", "pipefail", "-c", command], capture_output=True, text=True, check=False
+    )
+    assert done.stdout.startswith('[{"name"')
+    assert "Traceback" not in done.stderr
+
+
+# ---- The network as it was pretrained ----
+
+
+def test_imagenet_and_groups(cli, tmp_path) -> None:
+    """An orange disc is not much of a dog; what counts here are the sums."""
+    from silverprint import load
+
+    pixels = np.full((200, 260, 3), 255, np.uint8)
+    rows, columns = np.ogrid[:200, :260]
+    pixels[(rows - 100) ** 2 + (columns - 130) ** 2 < 80**2] = (250, 140, 20)
+    Image.fromarray(pixels).save(tmp_path / "orange.png")
+    ran = cli("predict", "imagenet", tmp_path / "orange.png", "--json", "--top", 1000)
+    assert ran.code == 0
+    assert "preparing efficientnet-lite0" in ran.err
+    (plain,) = ran.json
+    told = dict(plain["top"])
+    assert len(told) == len(plain["top"]) == 1000  # every name is another
+    again = cli(
+        "predict", "imagenet:efficientnet-lite0", tmp_path / "orange.png", "--json",
+        "--group", "dog=151-268", "--group", "fruit=948-957,orange",
+    )  # fmt: skip
+    assert (again.code, again.err) == (0, "")  # and not prepared again
+    classes = load("imagenet").classes
+    sums = dict(again.json[0]["top"])
+    assert classes[151] == "Chihuahua"
+    assert sums["dog"] == pytest.approx(sum(told[classes[i]] for i in range(151, 269)), abs=1e-3)
+    assert sums["fruit"] == pytest.approx(sum(told[classes[i]] for i in range(948, 958)), abs=1e-3)
+    assert sum(sums.values()) == pytest.approx(1, abs=1e-4)
+
+
+def test_a_pretrained_bundle_damaged_in_the_cache_is_made_again(cli, trained) -> None:
+    photo = trained.photos / "cat/0001.jpg"
+    assert cli("predict", "imagenet", photo).code == 0
+    (model,) = Path(os.environ["SILVERPRINT_CACHE"]).glob("bundles/*/model.onnx")
+    model.write_bytes(model.read_bytes()[:-1])
+    assert cli("predict", "imagenet", photo).code == 2
+    assert cli("predict", "imagenet", photo).code == 0
+
+
+def test_a_pretrained_network_that_is_unknown(cli, trained) -> None:
+    ran = cli("predict", "imagenet:efficientnet-lite9", trained.photos / "cat/0001.jpg")
+    assert ran.code == 2
+    assert "'efficientnet-lite9' is not known. Did you mean" in ran.err

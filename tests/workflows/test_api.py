@@ -1,0 +1,86 @@
+"""`import silverprint as sp`: the same work from Python."""
+
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import silverprint as sp
+
+
+def test_read_train_predict_evaluate_save_load(trained, tmp_path) -> None:
+    photos = sp.read(trained.photos)
+    assert isinstance(photos, sp.Dataset)
+    model = sp.train(photos, tmp_path / "bundle", size=64, seed=3, quiet=True)
+    assert model.classes == ("cat", "dog", "emu")
+    assert model.metrics["validation"]["accuracy"] > 0.9
+    cat = trained.photos / "cat/0003.jpg"
+    answer = model.predict(cat)
+    assert isinstance(answer, sp.Prediction)
+    assert answer.label == "cat"
+    assert model.predict(str(cat)) == answer
+    assert model.predict(cat.read_bytes()).top == answer.top
+    assert model.predict(np.asarray(Image.open(cat))).probability == pytest.approx(
+        answer.probability, abs=1e-5
+    )
+    assert model.evaluate(photos)["accuracy"] == 1.0
+    assert model.evaluate(str(trained.photos), split="train")["n"] == 36
+
+    kept = model.save(tmp_path / "kept")
+    assert kept == tmp_path / "kept"
+    shutil.rmtree(tmp_path / "bundle")
+    again = sp.load(kept)
+    assert again.predict(cat) == answer
+    assert again.metrics == model.metrics
+    assert repr(again) == f"Model({str(kept)!r}, classes=['cat', 'dog', 'emu'])"
+
+
+def test_a_list_answers_each_and_a_single_picture_raises(trained, tmp_path) -> None:
+    model = sp.load(trained.bundle)
+    (tmp_path / "bad.jpg").write_text("text")
+    good = trained.photos / "dog/0001.jpg"
+    answers = model.predict([good, tmp_path / "bad.jpg", tmp_path / "gone.jpg"], top=1)
+    assert [answer.label for answer in answers] == ["dog", "", ""]
+    assert len(answers[0].top) == 1
+    assert answers[2].error == "does not exist; check the path"
+    with pytest.raises(sp.ImageError, match=r"gone.jpg: does not exist; check the path"):
+        model.predict(tmp_path / "gone.jpg")
+    assert model.predict([]) == []
+
+
+@pytest.mark.filterwarnings("ignore:Implicitly cleaning up:ResourceWarning")
+def test_without_out_the_bundle_lives_as_long_as_the_model(trained) -> None:
+    model = sp.train(trained.photos, size=64, quiet=True, hidden_size=0)
+    folder = model.bundle.path
+    assert folder.is_dir()
+    assert model.predict(trained.photos / "emu/0000.jpg").label == "emu"
+    del model
+    assert not folder.exists()
+
+
+def test_save_refuses_a_folder_with_other_files(trained, tmp_path) -> None:
+    (tmp_path / "letters").mkdir()
+    (tmp_path / "letters" / "to-her.txt").write_text("dear")
+    with pytest.raises(sp.ConfigError, match="is a folder with other files in it"):
+        sp.load(trained.bundle).save(tmp_path / "letters")
+    assert (tmp_path / "letters" / "to-her.txt").read_text() == "dear"
+
+
+def test_save_onto_itself(trained, tmp_path) -> None:
+    copy = Path(shutil.copytree(trained.bundle, tmp_path / "bundle"))
+    sp.load(copy).save(copy)
+    assert sp.load(copy).classes == ("cat", "dog", "emu")
+
+
+def test_errors_come_before_any_work(trained, tmp_path) -> None:
+    with pytest.raises(sp.ConfigError, match=r"setting 'epoch' is unknown. Did you mean 'epochs'"):
+        sp.train(trained.photos, epoch=3)
+    with pytest.raises(sp.ConfigError, match="epochs must be at least 1"):
+        sp.train(trained.photos, tmp_path / "b", epochs=0)
+    with pytest.raises(sp.DataError, match="nowhere"):
+        sp.train(tmp_path / "nowhere")
+    with pytest.raises(sp.BundleError, match="does not exist"):
+        sp.load(tmp_path / "nowhere")
+    assert not (tmp_path / "b").exists()

@@ -1,0 +1,142 @@
+"""Steps of a training run that the command line does not show."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from silverprint.data.read import read
+from silverprint.errors import BackboneError, ConfigError
+from silverprint.runtime.bundle import read_bundle
+from silverprint.runtime.predictor import Predictor
+from silverprint.training.progress import Progress
+from silverprint.workflows import train as module
+from silverprint.workflows.evaluate import evaluate_bundle
+from silverprint.workflows.pretrained import is_pretrained_name, pretrained_bundle
+from silverprint.workflows.settings import TrainSettings
+from silverprint.workflows.train import train_bundle
+
+SETTINGS = TrainSettings.of(size=64, hidden_size=0)
+
+
+def test_from_500_pictures_on_a_validation_split_is_made(trained, tmp_path, monkeypatch) -> None:
+    monkeypatch.setattr(module, "FEW_PICTURES", 30)
+    run = train_bundle(read(trained.photos), tmp_path / "b", SETTINGS, Progress(quiet=True))
+    assert run.cross_validated == 0
+    assert set(run.metrics) == {"validation"}
+    assert run.dataset.class_counts("validation") == {"cat": 2, "dog": 2, "emu": 2}
+    assert run.metrics["validation"]["n"] == 6
+    # The file, asked picture by picture, says the same.
+    predictor = Predictor(read_bundle(tmp_path / "b"))
+    rows = run.dataset.rows("validation")
+    found = np.stack([
+        predictor.probabilities(predictor.decode(run.dataset.sources[row])[None])[0]
+        for row in rows
+    ])  # fmt: skip
+    np.testing.assert_allclose(found, run.probabilities["validation"], atol=1e-4)
+    found = evaluate_bundle(read_bundle(tmp_path / "b"), run.dataset, Progress(quiet=True))
+    assert found.split == "validation"
+    assert found.metrics["log_loss"] == pytest.approx(
+        run.metrics["validation"]["log_loss"], abs=1e-4
+    )
+
+
+def test_duplicates_stay_on_one_side(trained, tmp_path, monkeypatch) -> None:
+    dataset = read(trained.photos)
+    twice = dataset.take(np.repeat(np.arange(len(dataset)), 2))
+    for few in (30, 500):
+        monkeypatch.setattr(module, "FEW_PICTURES", few)
+        asked: list[np.ndarray] = []
+        folds, split = module.folds, module.split_validation
+
+        def noted_folds(*arguments, real=folds, told=asked, **options):
+            told.append(real(*arguments, **options))
+            return told[-1]
+
+        def noted_split(*arguments, real=split, told=asked, **options):
+            found = real(*arguments, **options)
+            told.append(found.splits)
+            return found
+
+        with monkeypatch.context() as patch:
+            patch.setattr(module, "folds", noted_folds)
+            patch.setattr(module, "split_validation", noted_split)
+            run = train_bundle(twice, tmp_path / "b", SETTINGS, Progress(quiet=True))
+        assert run.seen.looked in (0, 36)
+        (sides,) = asked
+        np.testing.assert_array_equal(sides[::2], sides[1::2])
+        assert len(set(sides.tolist())) > 1
+
+
+def test_arrays_train_like_files(tmp_path) -> None:
+    random = np.random.default_rng(0)
+    labels = np.arange(40) % 2
+    sources = [
+        random.integers(0, 100, (20, 20), dtype=np.uint8) + np.uint8(100 * label)
+        for label in labels
+    ]
+    from silverprint.data.table import Dataset
+
+    dataset = Dataset(
+        "grey", ("dark", "light"), sources, [f"a[{i}]" for i in range(40)], labels,
+        np.where(np.arange(40) < 28, 0, 2).astype(np.int8),
+    )  # fmt: skip
+    run = train_bundle(dataset, tmp_path / "b", SETTINGS, Progress(quiet=True))
+    assert run.metrics["test"]["accuracy"] == 1.0
+    assert run.metrics["test"]["n"] == 12
+
+
+def test_an_engine_of_low_precision_is_examined_as_it_ships(trained, tmp_path) -> None:
+    settings = replace(SETTINGS, engine="openvino-int8")
+    dataset = read(trained.photos)
+    dataset = replace(dataset, splits=np.where(np.arange(36) % 4 == 0, 2, 0).astype(np.int8))
+    try:
+        run = train_bundle(dataset, tmp_path / "b", settings, Progress(quiet=True))
+    except BackboneError as error:
+        pytest.fail(str(error))
+    assert run.seen.engine == "openvino-int8"
+    assert run.metrics["test"]["accuracy"] > 0.8
+    found = evaluate_bundle(read_bundle(tmp_path / "b"), dataset, Progress(quiet=True))
+    assert found.metrics["confusion"] == run.metrics["test"]["confusion"]
+    size = (tmp_path / "b" / "model.onnx").stat().st_size
+    assert size < 0.5 * (trained.bundle / "model.onnx").stat().st_size
+
+
+def test_no_head_that_learned_is_an_error(trained, tmp_path) -> None:
+    settings = replace(SETTINGS, hidden_size=(4,), learning_rate=(10.0,), weight_decay=(10.0,))
+    dataset = read(trained.photos)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(
+            module, "cross_validate_heads",
+            lambda *arguments: [
+                replace(fitted, loss=float("nan"))
+                for fitted in cross_validate(*arguments)
+            ],
+        )  # fmt: skip
+        with pytest.raises(ConfigError, match="no head learned anything: every loss is infinite"):
+            train_bundle(dataset, tmp_path / "b", settings, Progress(quiet=True))
+    assert not (tmp_path / "b").exists()
+
+
+cross_validate = module.cross_validate_heads
+
+
+def test_pretrained_names(tmp_path, monkeypatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert is_pretrained_name("imagenet")
+    assert is_pretrained_name("imagenet:vgg16")
+    assert not is_pretrained_name("imagenet2")
+    assert not is_pretrained_name("./imagenet")
+    (tmp_path / "imagenet").mkdir()
+    assert not is_pretrained_name("imagenet")
+
+
+def test_a_pretrained_bundle_is_made_once_and_complete() -> None:
+    said: list[str] = []
+    bundle = pretrained_bundle("imagenet", said.append)
+    assert any("with its ImageNet classes (once)" in line for line in said)
+    assert len(set(bundle.classes)) == 1000
+    assert bundle.manifest["preprocessing"]["fit"] == "crop"
+    said.clear()
+    assert pretrained_bundle("imagenet", said.append) == bundle
+    assert said == []
