@@ -3,7 +3,6 @@
 import json
 import os
 import platform
-import resource
 import statistics
 import subprocess
 import sys
@@ -96,8 +95,3 @@ def write_section(path: Path, name: str, text: str) -> None:
     else:
         whole = f"{whole.rstrip()}\n\n{section}"
     path.write_text(whole, "utf-8")
-
-
-def own_peak() -> float:
-    """This process's peak memory in MB."""
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024

@@ -1,6 +1,7 @@
 """How fast the frozen network runs in each engine, and how near that is to the machine's limit."""
 
 import statistics
+import sys
 import tempfile
 import time
 from collections.abc import Callable
@@ -144,3 +145,7 @@ def time_by_kind(prepared: PreparedBackbone) -> dict[str, float]:
         kind = kinds.get(layer.node_type, "everything else")
         seconds[kind] = seconds.get(kind, 0.0) + layer.real_time.total_seconds()
     return {kind: value / sum(seconds.values()) for kind, value in seconds.items()}
+
+
+if __name__ == "__main__":
+    print(section(int(sys.argv[1])))

@@ -42,9 +42,7 @@ def main() -> None:
 
 def extraction(_: Path, rounds: int, __: Path) -> str:
     """Engines."""
-    import extraction as module
-
-    return module.section(max(5, rounds))
+    return timed([sys.executable, HERE / "extraction.py", str(max(5, rounds))])[1]
 
 
 def training(data: Path, rounds: int, folder: Path) -> str:

@@ -2,6 +2,7 @@
 
 import shutil
 import tempfile
+import weakref
 from os import PathLike, fspath
 from pathlib import Path
 from typing import Any, cast, overload
@@ -27,7 +28,6 @@ class Model:
     def __init__(self, bundle: Bundle) -> None:
         self.bundle = bundle
         self._predictor = Predictor(bundle)
-        self._home: tempfile.TemporaryDirectory[str] | None = None
 
     @property
     def classes(self) -> tuple[str, ...]:
@@ -109,10 +109,14 @@ def train(
     if out is not None:
         train_bundle(dataset, Path(out), chosen, Progress(quiet))
         return load(out)
-    home = tempfile.TemporaryDirectory(prefix="silverprint-")
-    train_bundle(dataset, Path(home.name) / "bundle", chosen, Progress(quiet))
-    model = load(Path(home.name) / "bundle")
-    model._home = home  # removed together with the model
+    home = Path(tempfile.mkdtemp(prefix="silverprint-"))
+    try:
+        train_bundle(dataset, home / "bundle", chosen, Progress(quiet))
+        model = load(home / "bundle")
+    except BaseException:
+        shutil.rmtree(home)
+        raise
+    weakref.finalize(model, shutil.rmtree, home, ignore_errors=True)
     return model
 
 

@@ -315,7 +315,7 @@ def test_an_engine_with_wrong_features_is_dropped_with_a_notice(looked_at, engin
     assert sum(advanced) == 50
     (notice,) = seen.notices
     assert notice.startswith("engine openvino-bf16 was dropped: on the first 8 pictures")
-    assert notice.endswith("below 0.999.")
+    assert notice.endswith("below 0.995.")
     np.testing.assert_array_equal(seen.features(), expected(sources))
 
 

@@ -1,15 +1,19 @@
 """Writing a bundle: all files under a temporary name, then one rename."""
 
 import contextlib
+import glob
 import json
 import shutil
 import tempfile
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from silverprint.errors import ConfigError
 from silverprint.runtime.bundle import FORMAT, MANIFEST, file_digest
+
+STALE_SECONDS = 3600  # writing takes less than a minute
 
 
 def check_output(path: Path) -> None:
@@ -37,6 +41,7 @@ def writing_bundle(path: Path) -> Iterator[Path]:
     path = path.resolve()  # a link is followed, not replaced
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
+        _remove_what_a_kill_left(path)
         unfinished = Path(tempfile.mkdtemp(prefix=f".{path.name}-unfinished-", dir=path.parent))
     except OSError as error:
         raise ConfigError(
@@ -60,6 +65,12 @@ def writing_bundle(path: Path) -> Iterator[Path]:
             unfinished.rename(path)
     finally:
         shutil.rmtree(unfinished, ignore_errors=True)
+
+
+def _remove_what_a_kill_left(path: Path) -> None:
+    for left in path.parent.glob(f".{glob.escape(path.name)}-unfinished-*"):
+        if time.time() - left.stat().st_mtime > STALE_SECONDS and not left.name.endswith("-old"):
+            shutil.rmtree(left, ignore_errors=True)
 
 
 def write_manifest(folder: Path, content: dict[str, Any]) -> None:

@@ -28,6 +28,7 @@ from silverprint.models.head import Array, Head
 Link = Literal["softmax", "sigmoid"]
 # From this many stacked columns on, bf16 products are worth their rounding.
 REDUCED_COLUMNS = 4096
+STEPS = 6  # at least this many a pass, where there are rows for it
 
 
 @dataclass(frozen=True)
@@ -94,7 +95,7 @@ class FitSettings:
     Attributes:
         epochs: most passes over the features that a head may take.
         patience: passes without a lower validation loss after which a head stops.
-        batch_size: most rows a step; less where that would be under 8 steps a pass.
+        batch_size: most rows a step; less where that would be under STEPS steps a pass.
         class_weights: "balanced" weighs classes by the inverse of their size, "none" does not,
             "auto" balances where the largest class has over three times the smallest.
         folds: folds of the cross-validation where there is no validation set.
@@ -459,12 +460,12 @@ def train_together(
     stack = Stack(candidates)
     optimiser = _optimiser(candidates)
     order = torch.Generator().manual_seed(settings.seed)
-    batch_size = min(settings.batch_size, max(16, rows // 8))
+    steps = max(-(-rows // settings.batch_size), min(STEPS, rows // 16), 1)
     for epoch in range(1, settings.epochs + 1):
         sums = torch.zeros(len(stack.candidates))
         noise = _noise(stack.groups, settings.seed, epoch)
         teaching = torch.stack([c.problem.teaching for c in stack.candidates], dim=1)
-        for chosen in torch.randperm(rows, generator=order).split(batch_size):
+        for chosen in torch.randperm(rows, generator=order).tensor_split(steps):
             batch = train.rows(chosen)
             columns = stack.first_layer(batch.features).requires_grad_(True)
             losses = _row_losses(stack.logits(columns, noise), batch, stack.smoothing)
