@@ -102,8 +102,8 @@ class FitSettings:
         seed: of weights, order and dropout.
     """
 
-    epochs: int = 40
-    patience: int = 5
+    epochs: int = 30
+    patience: int = 4
     batch_size: int = 512
     class_weights: Literal["auto", "balanced", "none"] = "auto"
     folds: int = 5
@@ -427,11 +427,12 @@ class Stack:
         """Return the stacked product (B, columns) for the rows (B, d), without biases."""
         if self.factor is not self.weights:
             self.factor.copy_(self.weights)
-        return (features.to(self.factor.dtype) @ self.factor.T).float()
+        return features.to(self.factor.dtype) @ self.factor.T
 
     def logits(self, columns: Tensor, noise: dict[int, torch.Generator] | None) -> Tensor:
         """Return (B, K, C) from the first layer's product; noise is None in evaluation."""
-        columns = columns + torch.cat([candidate.first_bias for candidate in self.candidates])
+        biases = torch.cat([candidate.first_bias for candidate in self.candidates])
+        columns = columns + biases.to(columns.dtype)
         widths = [sum(candidate.first.shape[0] for candidate in group) for group in self.groups]
         logits = []
         for group, block in zip(self.groups, columns.split(widths, dim=1), strict=True):
@@ -439,7 +440,7 @@ class Stack:
             planes = block.unflatten(1, (len(group), -1))
             if size:
                 planes = _hidden_to_logits(group, planes, noise[size] if noise else None)
-            logits.append(planes)
+            logits.append(planes.float())
         return torch.cat(logits, dim=1)
 
     def first_layer_gradient(self, gradient: Tensor, features: Tensor) -> None:
@@ -550,7 +551,7 @@ def _hidden_to_logits(
     if noise is not None:
         second = second / (1 - rates[:, None, None])
     bias = torch.stack([candidate.second_bias for candidate in group])
-    return torch.einsum("bkh,kch->bkc", hidden, second) + bias
+    return torch.einsum("bkh,kch->bkc", hidden, second.to(hidden.dtype)).float() + bias
 
 
 def _examine(stack: Stack, validation: HeadData | None, training_loss: Tensor, epoch: int) -> None:

@@ -53,8 +53,8 @@ class TrainSettings:
     weight_decay: tuple[float, ...] = ()
     label_smoothing: tuple[float, ...] = ()
     batch_norm: bool = False
-    epochs: int = 40
-    patience: int = 5
+    epochs: int = 30
+    patience: int = 4
     class_weights: Literal["auto", "balanced", "none"] = "auto"
     folds: int = 5
     validation_fraction: float = 0.15
