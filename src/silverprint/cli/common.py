@@ -65,7 +65,7 @@ def table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
         shown.add_column(column, overflow="fold")
     for row in rows:
         shown.add_row(*(cell.replace("[", r"\[") for cell in row))
-    Console().print(shown)
+    Console(width=None if sys.stdout.isatty() else 200).print(shown)
 
 
 def percent(share: float) -> str:

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from silverprint.backbones.cache import trim
+from silverprint.backbones.engines import engine_candidates
 from silverprint.backbones.look import Look, look
 from silverprint.backbones.prepare import PreparedBackbone, prepare_backbone
 from silverprint.backbones.registry import choose_backbone
@@ -134,6 +135,7 @@ def train_bundle(
 def look_at(dataset: Dataset, settings: TrainSettings, progress: Progress) -> Training:
     """Run every picture through the frozen network once, and settle the splits."""
     cache = cache_folder()
+    engine_candidates(settings.engine)  # an impossible one is refused before any work
     with progress.stage("prepare"):
         options = dict(settings.backbone_options)
         choice = choose_backbone(settings.backbone, settings.weights, options)
