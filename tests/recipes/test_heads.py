@@ -8,13 +8,13 @@ import torch
 from sklearn.linear_model import LogisticRegression
 
 from silverprint.errors import ConfigError
+from silverprint.models import stacked_heads
 from silverprint.models.head import Head
-from silverprint.recipes import heads as module
+from silverprint.models.stacked_heads import HeadConfig
 from silverprint.recipes.heads import (
     Candidate,
     FitSettings,
     FittedHead,
-    HeadConfig,
     HeadData,
     Problem,
     best_of,
@@ -495,8 +495,8 @@ def test_reduced_precision_is_near(monkeypatch) -> None:
     """From REDUCED_COLUMNS on, products are in bf16; the results may only differ by rounding."""
     train, validation = pair(spread=2.0)
     exact = fit_heads(MANY[4:8], train, validation, PLAIN)
-    monkeypatch.setattr(module, "REDUCED_COLUMNS", 1)
-    monkeypatch.setattr(module, "_fast_bf16", lambda: True)
+    monkeypatch.setattr(stacked_heads, "REDUCED_COLUMNS", 1)
+    monkeypatch.setattr(stacked_heads, "_fast_bf16", lambda: True)
     reduced = fit_heads(MANY[4:8], train, validation, PLAIN)
     for one, other in zip(exact, reduced, strict=True):
         assert one.loss != other.loss

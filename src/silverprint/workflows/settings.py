@@ -11,7 +11,8 @@ from silverprint.errors import ConfigError, closest
 from silverprint.runtime.preprocessing import Fit, Preprocessing
 
 if TYPE_CHECKING:
-    from silverprint.recipes.heads import FitSettings, HeadConfig
+    from silverprint.models.stacked_heads import HeadConfig
+    from silverprint.recipes.heads import FitSettings
 
 
 @dataclass(frozen=True)
@@ -99,7 +100,8 @@ class TrainSettings:
 
     def heads(self) -> "list[HeadConfig]":
         """The heads to try: every combination of what was given, or the default ones."""
-        from silverprint.recipes.heads import HeadConfig, default_configs
+        from silverprint.models.stacked_heads import HeadConfig
+        from silverprint.recipes.heads import default_configs
 
         lists = (self.hidden_size, self.learning_rate, self.dropout, self.weight_decay,
                  self.label_smoothing)  # fmt: skip

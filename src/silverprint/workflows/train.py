@@ -20,10 +20,10 @@ from silverprint.data.splits import folds, split_validation
 from silverprint.data.table import SPLITS, Dataset
 from silverprint.errors import ConfigError, DataError
 from silverprint.export.bundle import check_output, write_manifest, writing_bundle
+from silverprint.models.stacked_heads import HeadConfig
 from silverprint.recipes.heads import (
     Advance,
     FittedHead,
-    HeadConfig,
     HeadData,
     Link,
     best_of,

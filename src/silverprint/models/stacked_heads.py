@@ -1,0 +1,226 @@
+"""Many classifier heads as one network: their first layers are one matrix product."""
+
+import hashlib
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from itertools import groupby
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from silverprint.errors import ConfigError
+from silverprint.models.head import Head
+
+# From this many stacked columns on, bf16 products are worth their rounding.
+REDUCED_COLUMNS = 4096
+
+
+@dataclass(frozen=True)
+class HeadConfig:
+    """One head to try.
+
+    Attributes:
+        hidden_size: units of the hidden layer; 0 is a linear head.
+        learning_rate: of AdamW; None solves a linear head exactly.
+        dropout: share of hidden units silenced at each step.
+        weight_decay: decoupled (AdamW); for an exact head the L2 penalty weight_decay / 2 * |W|^2.
+        label_smoothing: share of the target spread over all classes.
+        batch_norm: whether the hidden layer is batch-normalised before its ReLU.
+    """
+
+    hidden_size: int = 0
+    learning_rate: float | None = None
+    dropout: float = 0.0
+    weight_decay: float = 1e-2
+    label_smoothing: float = 0.0
+    batch_norm: bool = False
+
+    def __post_init__(self) -> None:
+        rules: list[tuple[str, float, bool, str]] = [
+            ("hidden_size", self.hidden_size, 0 <= self.hidden_size <= 65536, "0..65536"),
+            ("dropout", self.dropout, 0 <= self.dropout < 1, "0..1, 1 excluded"),
+            ("weight_decay", self.weight_decay, 0 <= self.weight_decay <= 10, "0..10"),
+            ("label_smoothing", self.label_smoothing, 0 <= self.label_smoothing < 1, "0..1"),
+        ]
+        if self.learning_rate is not None:
+            rate = self.learning_rate
+            rules.append(("learning_rate", rate, 0 < rate <= 10, "above 0, at most 10"))
+        for name, value, holds, bounds in rules:
+            if not holds:
+                raise ConfigError(f"{name} must lie within {bounds}; got {value}.")
+        if self.learning_rate is None and self.hidden_size:
+            raise ConfigError("a head with a hidden layer needs a learning_rate, such as 0.001.")
+
+    @property
+    def exact(self) -> bool:
+        """Whether the head is solved by L-BFGS."""
+        return self.learning_rate is None
+
+    def seed(self, base: int) -> int:
+        """A seed of its own, so that no head depends on what is trained beside it."""
+        text = repr((base, sorted(asdict(self).items())))
+        return int.from_bytes(hashlib.sha256(text.encode()).digest()[:7], "big")
+
+
+@dataclass(frozen=True)
+class Problem:
+    """One head to fit, and which rows teach and judge it.
+
+    Attributes:
+        config: what to fit.
+        teaching: (n,) weights of the training rows; 0 leaves a row out.
+        judging: (m,) weights of the validation rows, or None: then nothing stops the training.
+    """
+
+    config: HeadConfig
+    teaching: Tensor
+    judging: Tensor | None
+
+
+class Candidate(nn.Module):
+    """One head's weights, beside what early stopping needs to know of it."""
+
+    def __init__(self, problem: Problem, inputs: int, outputs: int, seed: int) -> None:
+        super().__init__()
+        config = problem.config
+        generator = torch.Generator().manual_seed(config.seed(seed))
+        width = config.hidden_size or outputs
+        self.config = config
+        self.problem = problem
+        # He initialisation for ReLUs; a linear head starts at nothing known.
+        deviation = (2 / inputs) ** 0.5 if config.hidden_size else 0.0
+        self.first = nn.Parameter(torch.randn(width, inputs, generator=generator) * deviation)
+        normed = config.batch_norm and config.hidden_size > 0
+        # Batch norm takes this bias off again: its gradient would be rounding errors, which AdamW
+        # scales to full steps.
+        self.first_bias = nn.Parameter(torch.zeros(width), requires_grad=not normed)
+        if config.hidden_size:
+            deviation = (1 / width) ** 0.5
+            self.second = nn.Parameter(torch.randn(outputs, width, generator=generator) * deviation)
+            self.second_bias = nn.Parameter(torch.zeros(outputs))
+        if normed:
+            self.norm = nn.BatchNorm1d(width)
+        self.best_loss = float("inf")
+        self.best_accuracy = 0.0
+        self.best_epoch = 0
+        self.best_head: Head | None = None
+        self.curves: dict[str, list[float]] = {
+            name: [] for name in ("training loss", "validation loss", "validation accuracy")
+        }
+
+    def decayed(self) -> list[nn.Parameter]:
+        """The weight matrices; biases and batch-norm scales are not decayed."""
+        return [self.first, self.second] if self.config.hidden_size else [self.first]
+
+    def undecayed(self) -> list[nn.Parameter]:
+        """All other parameters."""
+        matrices = {id(parameter) for parameter in self.decayed()}
+        return [parameter for parameter in self.parameters() if id(parameter) not in matrices]
+
+    def forget_gradients(self) -> None:
+        """Drop gradients, but for that of `first`, which the stack overwrites."""
+        for parameter in self.parameters():
+            if parameter is not self.first:
+                parameter.grad = None
+
+    def head(self) -> Head:
+        """The weights as they are now, batch norm folded in."""
+        first, bias = self.first.detach(), self.first_bias.detach()
+        if not self.config.hidden_size:
+            return Head(first.numpy().copy(), bias.numpy().copy())
+        if self.config.batch_norm:
+            assert self.norm.running_var is not None
+            assert self.norm.running_mean is not None
+            gain = self.norm.weight.detach() / (self.norm.running_var + self.norm.eps).sqrt()
+            first = first * gain[:, None]
+            bias = (bias - self.norm.running_mean) * gain + self.norm.bias.detach()
+        second, second_bias = self.second.detach(), self.second_bias.detach()
+        return Head(*(t.numpy().copy() for t in (second, second_bias, first, bias)))
+
+
+class Stack:
+    """The heads that still train, their first layers side by side in one matrix.
+
+    Each head's `first` is a window onto its rows of `weights`, so that one product serves all and
+    the optimiser still knows whose learning rate is whose.
+    """
+
+    def __init__(self, candidates: Sequence[Candidate]) -> None:
+        self.candidates = sorted(candidates, key=lambda c: c.config.hidden_size)
+        self.groups = [
+            list(members) for _, members in groupby(self.candidates, lambda c: c.config.hidden_size)
+        ]
+        self.smoothing = [candidate.config.label_smoothing for candidate in self.candidates]
+        kind = torch.float32
+        rows = [candidate.first.shape[0] for candidate in self.candidates]
+        if sum(rows) >= REDUCED_COLUMNS and _fast_bf16():
+            kind = torch.bfloat16
+        # All buffers are made once: fresh ones of this size cost more than the product itself.
+        self.weights = torch.cat([candidate.first.detach() for candidate in self.candidates])
+        self.gradient = torch.zeros_like(self.weights)
+        self.factor = self.weights if kind == torch.float32 else self.weights.to(kind)
+        self.product = self.gradient if kind == torch.float32 else self.gradient.to(kind)
+        windows = zip(self.weights.split(rows), self.gradient.split(rows), strict=True)
+        for candidate, (weights, gradient) in zip(self.candidates, windows, strict=True):
+            candidate.first.data = weights
+            candidate.first.grad = gradient
+
+    def first_layer(self, features: Tensor) -> Tensor:
+        """Return the stacked product (B, columns) for the rows (B, d), without biases."""
+        if self.factor is not self.weights:
+            self.factor.copy_(self.weights)
+        return features.to(self.factor.dtype) @ self.factor.T
+
+    def logits(self, columns: Tensor, noise: dict[int, torch.Generator] | None) -> Tensor:
+        """Return (B, K, C) from the first layer's product; noise is None in evaluation."""
+        biases = torch.cat([candidate.first_bias for candidate in self.candidates])
+        columns = columns + biases.to(columns.dtype)
+        widths = [sum(candidate.first.shape[0] for candidate in group) for group in self.groups]
+        logits = []
+        for group, block in zip(self.groups, columns.split(widths, dim=1), strict=True):
+            size = group[0].config.hidden_size
+            planes = block.unflatten(1, (len(group), -1))
+            if size:
+                planes = _hidden_to_logits(group, planes, noise[size] if noise else None)
+            logits.append(planes.float())
+        return torch.cat(logits, dim=1)
+
+    def first_layer_gradient(self, gradient: Tensor, features: Tensor) -> None:
+        """Fill every head's gradient of its first layer, from that of the product (B, columns)."""
+        kind = self.product.dtype
+        torch.mm(gradient.to(kind).T, features.to(kind), out=self.product)
+        if self.product is not self.gradient:
+            self.gradient.copy_(self.product)
+
+
+def _hidden_to_logits(
+    group: Sequence[Candidate], block: Tensor, noise: torch.Generator | None
+) -> Tensor:
+    """Second half of heads of one size: (B, k, h) before batch norm and ReLU -> (B, k, C)."""
+    if any(candidate.config.batch_norm for candidate in group):
+        planes = [
+            F.batch_norm(
+                block[:, i], candidate.norm.running_mean, candidate.norm.running_var,
+                candidate.norm.weight, candidate.norm.bias, noise is not None,
+            ) if candidate.config.batch_norm else block[:, i]
+            for i, candidate in enumerate(group)
+        ]  # fmt: skip
+        block = torch.stack(planes, dim=1)
+    hidden = block.relu()
+    rates = torch.tensor([candidate.config.dropout for candidate in group])
+    if noise is not None and rates.any():
+        # One draw for all heads of this size: they differ by their rates, not by their luck.
+        draw = torch.rand(hidden.shape[0], 1, hidden.shape[2], generator=noise)
+        hidden = hidden * (draw >= rates[None, :, None])
+    second = torch.stack([candidate.second for candidate in group])
+    if noise is not None:
+        second = second / (1 - rates[:, None, None])
+    bias = torch.stack([candidate.second_bias for candidate in group])
+    return torch.einsum("bkh,kch->bkc", hidden, second.to(hidden.dtype)).float() + bias
+
+
+def _fast_bf16() -> bool:
+    """Whether the processor multiplies bf16 faster than f32."""
+    supported: Callable[[], bool] = getattr(torch.cpu, "_is_avx512_bf16_supported", lambda: False)
+    return supported()
