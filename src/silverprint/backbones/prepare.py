@@ -86,6 +86,26 @@ def prepare_backbone(
     if not (folder / "backbone.json").is_file():
         notify(f"preparing {choice.name} (once)")
         _make(choice, folder, size)
+    return _read(choice, folder)
+
+
+def write_network(network: Any, choice: BackboneChoice, folder: Path) -> PreparedBackbone:
+    """Write the same files for a network that was trained here.
+
+    Args:
+        network: pixels (n, 3, S, S) uint8 -> features (n, d); with size S, mean, std, crop and, for
+            the weights file, a state dict.
+        choice: what to call it.
+        folder: written anew; what it holds is replaced.
+    """
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    facts = _write_files(network, choice, folder)
+    (folder / "backbone.json").write_text(json.dumps(facts, indent=2), "utf-8")
+    return _read(choice, folder)
+
+
+def _read(choice: BackboneChoice, folder: Path) -> PreparedBackbone:
     facts: dict[str, Any] = json.loads((folder / "backbone.json").read_text("utf-8"))
     return PreparedBackbone(
         choice=choice,
@@ -102,10 +122,12 @@ def prepare_backbone(
 
 def _make(choice: BackboneChoice, folder: Path, size: int | None) -> None:
     """Write all files under a temporary name, then rename; the first of two processes wins."""
+    from silverprint.backbones.networks import load_backbone
+
     folder.parent.mkdir(parents=True, exist_ok=True)
     unfinished = Path(tempfile.mkdtemp(prefix="unfinished-", dir=folder.parent))
     try:
-        facts = _write_files(choice, unfinished, size)
+        facts = _write_files(load_backbone(choice, size), choice, unfinished)
         (unfinished / "backbone.json").write_text(json.dumps(facts, indent=2), "utf-8")
         try:
             unfinished.rename(folder)
@@ -116,15 +138,12 @@ def _make(choice: BackboneChoice, folder: Path, size: int | None) -> None:
         shutil.rmtree(unfinished, ignore_errors=True)
 
 
-def _write_files(choice: BackboneChoice, folder: Path, size: int | None) -> dict[str, Any]:
+def _write_files(network: Any, choice: BackboneChoice, folder: Path) -> dict[str, Any]:
     from safetensors.torch import save_file
 
-    from silverprint.backbones.networks import load_backbone
-
-    backbone = load_backbone(choice, size)
-    features = export_graph(backbone, backbone.size, folder / "backbone.onnx")
+    features = export_graph(network, network.size, folder / "backbone.onnx")
     save_file(
-        {name: tensor.contiguous() for name, tensor in backbone.state_dict().items()},
+        {name: tensor.contiguous() for name, tensor in network.state_dict().items()},
         folder / "weights.safetensors",
         metadata={"architecture": choice.architecture},
     )
@@ -134,12 +153,12 @@ def _write_files(choice: BackboneChoice, folder: Path, size: int | None) -> dict
         "source": choice.source,
         "licence": choice.licence,
         "features": features,
-        "size": backbone.size,
-        "mean": list(backbone.mean),
-        "std": list(backbone.std),
-        "crop": backbone.crop,
-        "parameters": sum(p.numel() for p in backbone.trunk.parameters()),
-        "classifier": backbone.classifier is not None,
+        "size": network.size,
+        "mean": list(network.mean),
+        "std": list(network.std),
+        "crop": network.crop,
+        "parameters": sum(p.numel() for p in network.trunk.parameters()),
+        "classifier": network.classifier is not None,
     }
 
 

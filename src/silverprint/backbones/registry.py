@@ -61,7 +61,7 @@ PACKAGED: dict[str, Packaged] = {
     "efficientnet-lite2": _lite(2, "efficientnet-lite2-9656183e.pth", "lite", 260),
 }
 
-WeightsSource = Literal["package", "file", "hub"]
+WeightsSource = Literal["package", "file", "hub", "trained here"]
 
 
 @dataclass(frozen=True)
@@ -71,7 +71,7 @@ class BackboneChoice:
     Attributes:
         name: as the user gave it.
         architecture: the name timm or torchvision knows.
-        source: "package", "file", or "hub".
+        source: "package", "file", "hub", or "trained here".
         weights: the file, for "package" and "file".
         licence: of the weights, where it is known.
         options: how the file's owner deviates from the published network: "mean", "std" and

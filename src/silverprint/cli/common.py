@@ -35,6 +35,19 @@ def numbers(text: str | None, name: str, kind: Callable[[str], Number]) -> tuple
         raise ConfigError(f"--{name} takes {word} with commas between; got {text!r}.") from None
 
 
+def plain(text: str) -> Any:
+    """Read one value as a number, true, false or none where it looks like it, else as text."""
+    words: dict[str, Any] = {"true": True, "false": False, "none": None}
+    if text.lower() in words:
+        return words[text.lower()]
+    for kind in (int, float):
+        try:
+            return kind(text)
+        except ValueError:
+            continue
+    return tuple(map(plain, text.split(","))) if "," in text else text
+
+
 def size_in_bytes(text: str) -> int:
     """Read "20GB", "500MB" or a number of bytes.
 

@@ -7,42 +7,61 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from silverprint.cli.common import numbers, percent, print_json, size_in_bytes
+from silverprint.cli.common import numbers, percent, plain, print_json, size_in_bytes
 
 if TYPE_CHECKING:
-    from silverprint.workflows.train import Training
+    from silverprint.workflows.run import Training
 
 Heads = "Heads (lists: every combination is tried at once)"
-Network = "Network"
+Network = "Pretrained network"
 Data = "Data"
+Own = "Networks trained here (--from-scratch, --finetune)"
 
 
 def train(
     data: Annotated[str, typer.Argument(help="Folder, CSV, JSONL, IDX or pixel file, or a dataset's name.")],
     out: Annotated[Path, typer.Option("--out", "-o", help="Folder for the bundle.")] = Path("bundle"),
-    backbone: Annotated[str, typer.Option(help="Pretrained network; `silverprint backbones` lists them.", rich_help_panel=Network)] = "efficientnet-lite0",
+    config: Annotated[Path | None, typer.Option(help="JSON file of settings, such as the best.json of tune; options given here win.")] = None,
+    backbone: Annotated[str | None, typer.Option(help="`silverprint backbones` lists them; vgg16 is the classic.", show_default="efficientnet-lite0", rich_help_panel=Network)] = None,
     weights: Annotated[Path | None, typer.Option(help="Its weights as a .safetensors or .pth file.", rich_help_panel=Network)] = None,
     backbone_option: Annotated[list[str] | None, typer.Option(help="KEY=VALUE: mean, std, size, or what the network's builder takes.", rich_help_panel=Network)] = None,
-    size: Annotated[int | None, typer.Option(help="Side of the network's input in pixels.", rich_help_panel=Network)] = None,
-    fit: Annotated[str, typer.Option(help="How a picture becomes square: pad, crop or squash.", rich_help_panel=Network)] = "pad",
-    engine: Annotated[str, typer.Option(help="auto, openvino-bf16, openvino-f32, openvino-int8, torch-cuda, torch-mps or torch-cpu.", rich_help_panel=Network)] = "auto",
+    engine: Annotated[str | None, typer.Option(help="auto, openvino-bf16, openvino-f32, openvino-int8, torch-cuda, torch-mps or torch-cpu.", show_default="auto", rich_help_panel=Network)] = None,
     hidden_size: Annotated[str | None, typer.Option(help="Units of the hidden layer, such as 0,128; 0 is linear.", rich_help_panel=Heads)] = None,
     learning_rate: Annotated[str | None, typer.Option(help="Such as 1e-4,1e-3; a linear head without one is solved exactly.", rich_help_panel=Heads)] = None,
     dropout: Annotated[str | None, typer.Option(help="Such as 0,0.5.", rich_help_panel=Heads)] = None,
     weight_decay: Annotated[str | None, typer.Option(help="Such as 0.01,0.1.", rich_help_panel=Heads)] = None,
     label_smoothing: Annotated[str | None, typer.Option(help="Such as 0,0.1.", rich_help_panel=Heads)] = None,
-    batch_norm: Annotated[bool, typer.Option("--batch-norm", help="Batch-normalise hidden layers.", rich_help_panel=Heads)] = False,
-    epochs: Annotated[int, typer.Option(help="Most passes over the features.", rich_help_panel=Heads)] = 30,
-    patience: Annotated[int, typer.Option(help="Passes without progress after which a head stops.", rich_help_panel=Heads)] = 4,
-    class_weights: Annotated[str, typer.Option(help="auto, balanced or none.", rich_help_panel=Heads)] = "auto",
-    folds: Annotated[int, typer.Option(help="Folds of the cross-validation under 500 pictures.", rich_help_panel=Data)] = 5,
-    validation_fraction: Annotated[float, typer.Option(help="Share split off where there is no validation split.", rich_help_panel=Data)] = 0.15,
+    l1: Annotated[str | None, typer.Option(help="L1 penalty, such as 0,1e-4.", rich_help_panel=Heads)] = None,
+    initialisation: Annotated[str | None, typer.Option(help="zeros, ones, uniform, normal, xavier or he.", show_default="he", rich_help_panel=Heads)] = None,
+    batch_norm: Annotated[bool | None, typer.Option("--batch-norm/--no-batch-norm", help="Batch-normalise hidden layers.", rich_help_panel=Heads)] = None,
+    epochs: Annotated[int | None, typer.Option(help="Most passes over the features, or over the pictures from scratch.", show_default="30", rich_help_panel=Heads)] = None,
+    patience: Annotated[int | None, typer.Option(help="Passes without progress after which training stops.", show_default="4", rich_help_panel=Heads)] = None,
+    class_weights: Annotated[str | None, typer.Option(help="auto, balanced or none.", show_default="auto", rich_help_panel=Heads)] = None,
+    from_scratch: Annotated[bool, typer.Option("--from-scratch", help="Train a small network on these pictures alone.", rich_help_panel=Own)] = False,
+    finetune: Annotated[bool, typer.Option("--finetune", help="After the head, train the pretrained network too.", rich_help_panel=Own)] = False,
+    model: Annotated[str | None, typer.Option(help="From scratch: mlp, cnn or resnet.", show_default="cnn", rich_help_panel=Own)] = None,
+    widths: Annotated[str | None, typer.Option(help="From scratch: units or channels of the layers, such as 512,512.", rich_help_panel=Own)] = None,
+    batch_size: Annotated[int | None, typer.Option(help="Pictures a step.", rich_help_panel=Own)] = None,
+    augment: Annotated[str | None, typer.Option(help="How pictures are varied; `silverprint augment --list` shows the policies.", show_default="by the data", rich_help_panel=Own)] = None,
+    unfreeze: Annotated[str | None, typer.Option(help="Fine-tuning: all, or how many of the last stages.", show_default="all", rich_help_panel=Own)] = None,
+    finetune_epochs: Annotated[int | None, typer.Option(help="Passes over the pictures.", rich_help_panel=Own)] = None,
+    finetune_learning_rate: Annotated[float | None, typer.Option(help="Of the last stage; earlier ones get less.", rich_help_panel=Own)] = None,
+    metric: Annotated[str | None, typer.Option(help="What chooses the epoch that ships: validation loss or validation accuracy.", rich_help_panel=Own)] = None,
+    precision: Annotated[str | None, typer.Option(help="auto, f32 or bf16.", show_default="auto", rich_help_panel=Own)] = None,
+    device: Annotated[str | None, typer.Option(help="auto, cpu, cuda or mps.", show_default="auto", rich_help_panel=Own)] = None,
+    track: Annotated[str | None, typer.Option(help="Follow the training in tensorboard or mlflow as well.", rich_help_panel=Own)] = None,
+    fresh: Annotated[bool, typer.Option("--fresh", help="Forget a stopped run of the same command instead of going on.", rich_help_panel=Own)] = False,
+    option: Annotated[list[str] | None, typer.Option("--set", help="KEY=VALUE: any other setting of the recipe, such as clip=1.0.", rich_help_panel=Own)] = None,
+    size: Annotated[int | None, typer.Option(help="Side of the network's input in pixels.", show_default="the network's, or the pictures' up to 64", rich_help_panel=Data)] = None,
+    fit: Annotated[str | None, typer.Option(help="How a picture becomes square: pad, crop or squash.", show_default="pad", rich_help_panel=Data)] = None,
+    folds: Annotated[int | None, typer.Option(help="Folds of the cross-validation under 500 pictures.", show_default="5", rich_help_panel=Data)] = None,
+    validation_fraction: Annotated[float | None, typer.Option(help="Share split off where there is no validation split.", show_default="0.15, at most 5,000 pictures", rich_help_panel=Data)] = None,
     data_dir: Annotated[Path | None, typer.Option(help="Where named datasets are; default SILVERPRINT_DATA.", rich_help_panel=Data)] = None,
     image_column: Annotated[str | None, typer.Option(help="Of a CSV or JSONL file.", rich_help_panel=Data)] = None,
     label_column: Annotated[str | None, typer.Option(help="Of a CSV or JSONL file.", rich_help_panel=Data)] = None,
     label_separator: Annotated[str | None, typer.Option(help="Between several labels in one cell.", rich_help_panel=Data)] = None,
-    cache_limit: Annotated[str, typer.Option(help="What the feature cache may keep, such as 20GB.")] = "20GB",
-    seed: Annotated[int, typer.Option(help="Of everything random.")] = 0,
+    cache_limit: Annotated[str | None, typer.Option(help="What the feature cache may keep, such as 20GB.", show_default="20GB")] = None,
+    seed: Annotated[int | None, typer.Option(help="Of everything random.", show_default="0")] = None,
     json: Annotated[bool, typer.Option("--json", help="Print one JSON object to stdout.")] = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress.")] = False,
 ) -> None:  # fmt: skip
@@ -51,25 +70,48 @@ def train(
     silverprint train photos/ --out bundle
 
     silverprint train photos/ --hidden-size 0,128,512 --learning-rate 1e-3,1e-2 --dropout 0,0.5
+
+    silverprint train photos/ --finetune
+
+    silverprint train mnist --from-scratch --model cnn --epochs 12
     """
     from silverprint.training.progress import Progress
-    from silverprint.workflows.settings import TrainSettings
+    from silverprint.workflows.settings import TrainSettings, read_config
 
-    settings = TrainSettings.of(
-        backbone=backbone, weights=weights, backbone_options=_pairs(backbone_option or []),
-        size=size, fit=fit, engine=engine,
-        hidden_size=numbers(hidden_size, "hidden-size", int),
-        learning_rate=numbers(learning_rate, "learning-rate", float),
-        dropout=numbers(dropout, "dropout", float),
-        weight_decay=numbers(weight_decay, "weight-decay", float),
-        label_smoothing=numbers(label_smoothing, "label-smoothing", float),
-        batch_norm=batch_norm, epochs=epochs, patience=patience, class_weights=class_weights,
-        folds=folds, validation_fraction=validation_fraction,
-        cache_limit=size_in_bytes(cache_limit), seed=seed,
-    )  # fmt: skip
     progress = Progress(quiet)
     with progress.stage("import"):
         _need_extra()
+    lists = {
+        "hidden_size": numbers(hidden_size, "hidden-size", int),
+        "learning_rate": numbers(learning_rate, "learning-rate", float),
+        "dropout": numbers(dropout, "dropout", float),
+        "weight_decay": numbers(weight_decay, "weight-decay", float),
+        "label_smoothing": numbers(label_smoothing, "label-smoothing", float),
+        "l1": numbers(l1, "l1", float),
+        "initialisation": tuple(initialisation.split(",")) if initialisation else (),
+    }
+    if from_scratch:
+        lists = {name: _only(name, values) for name, values in lists.items()}
+    given = {
+        **lists,
+        "from_scratch": from_scratch or None, "finetune": finetune or None,
+        "backbone": backbone, "weights": weights,
+        "backbone_options": _pairs(backbone_option or [], "--backbone-option") or None,
+        "size": size, "fit": fit, "engine": engine, "batch_norm": batch_norm, "epochs": epochs,
+        "patience": patience, "class_weights": class_weights, "folds": folds,
+        "validation_fraction": validation_fraction, "seed": seed, "track": track,
+        "cache_limit": size_in_bytes(cache_limit) if cache_limit else None,
+        "fresh": fresh or None, "model": model,
+        "widths": numbers(widths, "widths", int) or None, "batch_size": batch_size,
+        "augment": augment, "unfreeze": unfreeze, "finetune_epochs": finetune_epochs,
+        "finetune_learning_rate": finetune_learning_rate, "metric": metric,
+        "precision": precision, "device": device,
+        **{key: plain(value) for key, value in _pairs(option or [], "--set")},
+    }  # fmt: skip
+    chosen = read_config(config) if config else {}
+    chosen.update({name: value for name, value in given.items() if value not in (None, ())})
+    settings = TrainSettings.of(**chosen)
+    with progress.stage("import"):
         from silverprint.data.read import read
         from silverprint.workflows.train import train_bundle
     with progress.stage("read"):
@@ -99,16 +141,28 @@ def _need_extra() -> None:
         raise MissingExtraError("training", "train") from error
 
 
-def _pairs(texts: list[str]) -> tuple[tuple[str, str], ...]:
+def _pairs(texts: list[str], name: str) -> tuple[tuple[str, str], ...]:
     from silverprint.errors import ConfigError
 
     pairs = []
     for text in texts:
         key, equals, value = text.partition("=")
         if not (key and equals and value):
-            raise ConfigError(f"--backbone-option is written KEY=VALUE; got {text!r}.")
+            raise ConfigError(f"{name} is written KEY=VALUE; got {text!r}.")
         pairs.append((key, value))
     return tuple(pairs)
+
+
+def _only(name: str, values: tuple[Any, ...]) -> Any:
+    """Return the one value: a network from scratch is one network."""
+    from silverprint.errors import ConfigError
+
+    if len(values) > 1:
+        raise ConfigError(
+            f"--{name.replace('_', '-')} takes one value with --from-scratch, got {len(values)}; "
+            "`silverprint tune` compares several."
+        )
+    return values[0] if values else None
 
 
 def _result(run: "Training", out: Path, seconds: dict[str, float]) -> dict[str, Any]:
@@ -118,7 +172,7 @@ def _result(run: "Training", out: Path, seconds: dict[str, float]) -> dict[str, 
         "seconds": {**rounded, "total": round(sum(seconds.values()), 3)},
         "metrics": run.metrics,
         "classes": list(run.dataset.classes),
-        "chosen": run.chosen.row(),
+        **run.learned(),
         "heads": len(run.fitted),
         "engine": run.seen.engine,
         "looked": run.seen.looked,
@@ -145,9 +199,12 @@ def _print_result(run: "Training", out: Path, result: dict[str, Any]) -> None:
             f"(95 % interval {percent(low)} to {percent(high)}, {measures['n']:,} pictures{how})"
         )
     seconds = result["seconds"]["total"]
-    typer.echo(
-        f"{run.seen.looked:,} of {len(run.dataset):,} pictures looked at, "
-        f"{len(run.fitted)} heads compared, {seconds:.1f} s in all"
-    )
+    done = []
+    if run.fitted:
+        done.append(f"{run.seen.looked:,} of {len(run.dataset):,} pictures looked at")
+        done.append(f"{len(run.fitted)} heads compared")
+    if run.network is not None:
+        done.append(f"epoch {run.network.best_epoch} of {run.network.epochs} ships")
+    typer.echo(f"{', '.join(done)}, {seconds:.1f} s in all")
     typer.echo(f"bundle {out}, report {out / 'report.html'}")
     typer.echo(f"next: silverprint predict {shlex.quote(str(out))} PICTURE")

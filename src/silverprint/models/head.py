@@ -24,6 +24,11 @@ class Head:
     hidden_weight: Array | None = None
     hidden_bias: Array | None = None
 
+    @property
+    def hidden_size(self) -> int:
+        """Units of the hidden layer; 0 for a linear head."""
+        return 0 if self.hidden_weight is None else len(self.hidden_weight)
+
     def logits(self, features: Array) -> Array:
         """Return logits (n, c)."""
         if self.hidden_weight is not None:

@@ -2,13 +2,18 @@
 
 import contextlib
 import time
-from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
     from rich.console import Console
 
-Advance = Callable[[int], None]
+
+class Advance(Protocol):
+    """Called with the number of items done since the last call, and what to say of them."""
+
+    def __call__(self, count: int, note: str = "") -> None:
+        """Show it."""
 
 
 class Progress:
@@ -34,7 +39,7 @@ class Progress:
         began = time.perf_counter()
         try:
             if self.quiet or total is None:
-                yield lambda _: None
+                yield lambda count, note="": None  # noqa: ARG005 - called by name
             else:
                 with self._bar(text or name, total) as advance:
                     yield advance
@@ -57,17 +62,15 @@ class Progress:
             MofNCompleteColumn(),
             TextColumn("{task.fields[speed]}"),
             TimeRemainingColumn(),
+            TextColumn("{task.fields[note]}"),
         )
-        began = time.perf_counter()
         with Bar(*columns, console=self._console(), transient=False) as bar:
-            task = bar.add_task(text, total=total, speed="")
-            done = 0
+            task = bar.add_task(text, total=total, speed="", note="")
 
-            def advance(count: int) -> None:
-                nonlocal done
-                done += count
-                speed = done / max(time.perf_counter() - began, 1e-9)
-                bar.update(task, advance=count, speed=f"{speed:,.0f}/s")
+            def advance(count: int, note: str = "") -> None:
+                speed = bar.tasks[0].speed
+                shown = "" if speed is None else f"{speed:,.0f}/s"
+                bar.update(task, advance=count, speed=shown, note=note)
 
             yield advance
             bar.update(task, completed=total)

@@ -13,35 +13,30 @@ from safetensors.numpy import load_file, save_file
 
 from silverprint import __version__
 from silverprint.data.table import Split
-from silverprint.export.graph import Link, head_graph, head_of, join, metadata_of
+from silverprint.export.graph import head_graph, head_of, join, metadata_of
 from silverprint.runtime.bundle import MODEL, WEIGHTS
 from silverprint.runtime.images import decode
 
 if TYPE_CHECKING:
-    from silverprint.workflows.train import Training
+    from silverprint.workflows.run import Training
 
 AGREEMENT = 1e-4  # largest probability difference between the whole file and its two halves
 PICTURES_END_TO_END = 8
 LIBRARIES = ("silverprint", "torch", "onnx", "onnxruntime", "numpy", "pillow")
 
 
-def graph_link(run: "Training") -> Link:
-    """How logits become probabilities in the file."""
-    return "binary" if run.outputs == 1 and run.dataset.task == "single-label" else run.link
-
-
 def write_artifact(run: "Training", folder: Path) -> None:
     """Write model.onnx and weights.safetensors."""
-    int8 = run.seen.engine.endswith("int8")
+    int8 = run.precision == "int8"
     backbone = onnx.load(run.prepared.int8_graph if int8 else run.prepared.graph)
     classes = run.dataset.classes
-    head = head_graph(run.chosen.head, graph_link(run), run.temperature, len(classes))
+    head = head_graph(run.head, run.graph_link, run.temperature, len(classes))
     metadata = metadata_of(classes, run.dataset.task, __version__)
     onnx.save(join(run.preprocessing, backbone, head, metadata), folder / MODEL)
     weights = load_file(run.prepared.weights)
     tensors = {f"backbone.{name}": tensor for name, tensor in weights.items()}
     described = {"architecture": run.prepared.choice.architecture}
-    save_file({**tensors, **run.chosen.head.tensors()}, folder / WEIGHTS, metadata=described)
+    save_file({**tensors, **run.head.tensors()}, folder / WEIGHTS, metadata=described)
 
 
 def examine(
@@ -111,9 +106,9 @@ def describe(run: "Training", seconds: dict[str, float]) -> dict[str, Any]:
         "architecture": {
             "backbone": prepared.choice.architecture,
             "features": prepared.features,
-            "hidden_size": run.chosen.config.hidden_size,
+            "hidden_size": run.head.hidden_size,
             "outputs": run.outputs,
-            "link": graph_link(run),
+            "link": run.graph_link,
             "engine": run.seen.engine,
         },
         "calibration": {"temperature": run.temperature},
@@ -125,7 +120,7 @@ def describe(run: "Training", seconds: dict[str, float]) -> dict[str, Any]:
         },
         "training": {
             "settings": run.settings.to_json(),
-            "chosen": json.loads(json.dumps(run.chosen.row())),
+            **run.learned(),
             "cross_validated": run.cross_validated,
             "seconds": {name: round(value, 3) for name, value in seconds.items()},
         },

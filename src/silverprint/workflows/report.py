@@ -17,7 +17,7 @@ from silverprint.runtime.bundle import REPORT
 from silverprint.runtime.images import decode
 
 if TYPE_CHECKING:
-    from silverprint.workflows.train import Training
+    from silverprint.workflows.run import Training
 
 SAMPLES = 24
 THUMBNAIL = 160  # pixels on the longer side
@@ -69,13 +69,13 @@ def summary(dataset: Dataset, metrics: Mapping[str, Mapping[str, Any]]) -> str:
 
 
 def _curves(run: "Training") -> list[Curve]:
-    """Return the chosen head's curves; an exact head has none, so then the best trained one's."""
+    """Return what ships by epoch; an exact head has no epochs, so then the best trained one's."""
+    curves, note = run.curves, ""
     trained = [fitted for fitted in run.fitted if fitted.curves]
-    if not trained:
-        return []
-    shown = run.chosen if run.chosen.curves else trained[best_of(trained)]
-    note = "" if shown is run.chosen else f" ({shown.config.hidden_size} hidden units)"
-    return [Curve(name + note, tuple(values)) for name, values in shown.curves.items()]
+    if not curves and trained:
+        shown = trained[best_of(trained)]
+        curves, note = shown.curves, f" ({shown.config.hidden_size} hidden units)"
+    return [Curve(name + note, tuple(values)) for name, values in curves.items()]
 
 
 def _candidates(run: "Training") -> list[dict[str, Any]]:
@@ -91,14 +91,13 @@ def _candidates(run: "Training") -> list[dict[str, Any]]:
 
 def examples(run: "Training") -> tuple[list[Picture], list[Picture]]:
     """Return sample predictions and the worst mistakes, on test or else on validation."""
-    from silverprint.workflows.train import held_out_probabilities
-
     dataset = run.dataset
     split: Split = "test" if "test" in run.probabilities else "validation"
     if split in run.probabilities:
         rows, probabilities = dataset.rows(split), run.probabilities[split]
     else:
-        rows, probabilities = dataset.rows("train"), held_out_probabilities(run)
+        assert run.held_out is not None
+        rows, probabilities = dataset.rows("train"), run.probabilities_of(run.held_out)
     return choose_examples(dataset, rows, probabilities, run.settings.seed)
 
 

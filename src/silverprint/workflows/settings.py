@@ -1,6 +1,7 @@
 """The settings of a training run, checked before any work is done."""
 
 import dataclasses
+import json
 from dataclasses import dataclass
 from itertools import product
 from pathlib import Path
@@ -12,7 +13,11 @@ from silverprint.runtime.preprocessing import Fit, Preprocessing
 
 if TYPE_CHECKING:
     from silverprint.models.stacked_heads import HeadConfig
+    from silverprint.recipes.finetune import FinetuneSettings
     from silverprint.recipes.heads import FitSettings
+    from silverprint.recipes.scratch import ScratchSettings
+
+SHARED = ("seed", "class_weights")  # what a recipe takes and what is settled outside of it
 
 
 @dataclass(frozen=True)
@@ -37,9 +42,13 @@ class TrainSettings:
         class_weights: "auto", "balanced" or "none".
         folds: folds of the cross-validation that small datasets get.
         validation_fraction: share of the training pictures that judges, where there is no
-            validation split.
+            validation split; None for 0.15, but at most 5,000 pictures.
         seed: of everything random.
         cache_limit: bytes that the feature cache may keep on disk.
+        track: "tensorboard" or "mlflow" to follow the training of a network there too.
+        fresh: forget what an earlier, stopped run with the same settings left.
+        scratch: how to train a network from nothing, instead of heads on a pretrained one.
+        finetuning: how to train the pretrained network itself after its head.
     """
 
     backbone: str = DEFAULT_BACKBONE
@@ -58,15 +67,19 @@ class TrainSettings:
     patience: int = 4
     class_weights: Literal["auto", "balanced", "none"] = "auto"
     folds: int = 5
-    validation_fraction: float = 0.15
+    validation_fraction: float | None = None
     seed: int = 0
     cache_limit: int = 20 * 2**30
+    track: Literal["tensorboard", "mlflow"] | None = None
+    fresh: bool = False
+    scratch: "ScratchSettings | None" = None
+    finetuning: "FinetuneSettings | None" = None
 
     def __post_init__(self) -> None:
         Preprocessing(224 if self.size is None else self.size, self.fit)  # checks both
         if not 0 <= self.seed < 2**31:
             raise ConfigError(f"seed must lie within 0..2147483647; got {self.seed}.")
-        if not 0 < self.validation_fraction < 1:
+        if self.validation_fraction is not None and not 0 < self.validation_fraction < 1:
             raise ConfigError(
                 f"validation_fraction must lie between 0 and 1; got {self.validation_fraction}."
             )
@@ -78,25 +91,52 @@ class TrainSettings:
             )
         if self.cache_limit < 0:
             raise ConfigError(f"cache_limit must not be negative; got {self.cache_limit}.")
+        if self.track not in (None, "tensorboard", "mlflow"):
+            raise ConfigError(f"track must be tensorboard or mlflow; got {self.track!r}.")
 
     @classmethod
-    def of(cls, **given: Any) -> "TrainSettings":
+    def of(
+        cls, *, from_scratch: bool = False, finetune: bool = False, **given: Any
+    ) -> "TrainSettings":
         """Make settings from keywords; a single value stands for a list of one.
+
+        With `from_scratch` the fields of ScratchSettings are keywords too, and come first where a
+        head has one of the same name. With `finetune` those of FinetuneSettings are; the ones that
+        a head has too are written with "finetune_" in front: finetune_epochs.
 
         Raises:
             ConfigError: a keyword is unknown, or a value is outside its range.
         """
+        if from_scratch and finetune:
+            raise ConfigError("from_scratch and finetune exclude each other; choose one.")
         known = {field.name: field for field in dataclasses.fields(cls)}
+        del known["scratch"], known["finetuning"]
+        recipe = {**_recipe_keywords(from_scratch, finetune)}
+        own = {name: given.pop(name) for name in list(given) if name in recipe}
         for name, value in given.items():
             if name not in known:
-                raise ConfigError(f"setting {name!r} is unknown.{closest(name, known)}")
+                raise ConfigError(_unknown(name, [*known, *recipe], from_scratch or finetune))
             if known[name].default == () and not isinstance(value, list | tuple):
                 given[name] = (value,)
             elif isinstance(value, list):
                 given[name] = tuple(value)
         if given.get("weights") is not None:
             given["weights"] = Path(given["weights"])
-        return cls(**given)
+        if not (from_scratch or finetune):
+            return cls(**given)
+        chosen = {recipe[name]: tuple(v) if isinstance(v, list) else v for name, v in own.items()}
+        for name in SHARED:
+            if name in own:
+                given[name] = own[name]
+            elif name in given and name in recipe.values():
+                chosen[name] = given[name]
+        if from_scratch:
+            from silverprint.recipes.scratch import ScratchSettings
+
+            return cls(**given, scratch=ScratchSettings(**chosen))
+        from silverprint.recipes.finetune import FinetuneSettings
+
+        return cls(**given, finetuning=FinetuneSettings(**chosen))
 
     def heads(self) -> "list[HeadConfig]":
         """The heads to try: every combination of what was given, or the default ones."""
@@ -143,6 +183,54 @@ class TrainSettings:
     def to_json(self) -> dict[str, Any]:
         """Return plain JSON types; this is what the bundle keeps."""
         plain = dataclasses.asdict(self)
+        for name in ("scratch", "finetuning", "track"):
+            if plain[name] is None:
+                del plain[name]
+        del plain["fresh"]
         plain["weights"] = None if self.weights is None else self.weights.name
         plain["backbone_options"] = dict(self.backbone_options)
         return plain
+
+
+def read_config(path: Path) -> dict[str, Any]:
+    """Read settings from a JSON file, such as the best.json that `tune` writes.
+
+    Raises:
+        ConfigError: it is missing, or not a JSON object.
+    """
+    try:
+        content: Any = json.loads(path.read_text("utf-8"))
+    except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
+        raise ConfigError(f"--config {path} cannot be read: {error}.") from None
+    if not isinstance(content, dict):
+        raise ConfigError(
+            f'--config {path} must hold one JSON object of settings, such as {{"dropout": 0.5}}.'
+        )
+    return content
+
+
+def _recipe_keywords(from_scratch: bool, finetune: bool) -> dict[str, str]:
+    """Return keyword -> field of the recipe that is asked for."""
+    if from_scratch:
+        from silverprint.recipes.scratch import ScratchSettings
+
+        return {field.name: field.name for field in dataclasses.fields(ScratchSettings)}
+    if finetune:
+        from silverprint.recipes.finetune import FinetuneSettings
+
+        heads = {field.name for field in dataclasses.fields(TrainSettings)}
+        names = [field.name for field in dataclasses.fields(FinetuneSettings)]
+        return {
+            f"finetune_{name}" if name in heads else name: name
+            for name in names
+            if name not in SHARED
+        }
+    return {}
+
+
+def _unknown(name: str, known: list[str], recipe: bool) -> str:
+    if not recipe:
+        for keyword in ("from_scratch", "finetune"):
+            if name in _recipe_keywords(keyword == "from_scratch", keyword == "finetune"):
+                return f"setting {name!r} needs {keyword}; give that too."
+    return f"setting {name!r} is unknown.{closest(name, known)}"

@@ -3,29 +3,25 @@
 import datetime
 import platform
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from silverprint.backbones.cache import trim
 from silverprint.backbones.engines import engine_candidates
-from silverprint.backbones.look import Look, look
-from silverprint.backbones.prepare import PreparedBackbone, prepare_backbone
+from silverprint.backbones.look import look
+from silverprint.backbones.prepare import prepare_backbone
 from silverprint.backbones.registry import choose_backbone
-from silverprint.data.splits import folds, split_validation
+from silverprint.data.splits import folds
 from silverprint.data.table import SPLITS, Dataset
 from silverprint.errors import ConfigError, DataError
 from silverprint.export.bundle import check_output, write_manifest, writing_bundle
 from silverprint.models.stacked_heads import HeadConfig
 from silverprint.recipes.heads import (
     Advance,
-    FittedHead,
     HeadData,
-    Link,
     best_of,
     cross_validate_heads,
     fit_heads,
@@ -34,62 +30,12 @@ from silverprint.runtime.paths import cache_folder
 from silverprint.runtime.preprocessing import Preprocessing
 from silverprint.training.metrics import evaluate, fit_temperature
 from silverprint.training.progress import Progress
-from silverprint.workflows.artifact import describe, examine, graph_link, write_artifact
+from silverprint.workflows.artifact import describe, examine, write_artifact
+from silverprint.workflows.networks import finetune_network, forget_stopped_runs, from_scratch
 from silverprint.workflows.report import report_of
+from silverprint.workflows.run import Training
 from silverprint.workflows.settings import TrainSettings
-
-# Under this many training pictures one held-out share says too little; folds use every picture.
-FEW_PICTURES = 500
-
-
-@dataclass
-class Training:
-    """A run in progress: each step fills in what the next ones need.
-
-    Attributes:
-        dataset: pictures that could be read, with their splits.
-        settings: the run's settings.
-        prepared: the network.
-        preprocessing: how pictures become its input.
-        seen: what the network saw in all of them.
-        fitted: every head that was tried.
-        best: index of the chosen one.
-        temperature: by which the chosen one's logits are divided.
-        cross_validated: number of folds, or 0.
-        metrics: split -> measures.
-        probabilities: split -> (n, classes) as the written file gave them.
-        notices: what the user should know.
-    """
-
-    dataset: Dataset
-    settings: TrainSettings
-    prepared: PreparedBackbone
-    preprocessing: Preprocessing
-    seen: Look
-    fitted: list[FittedHead] = field(default_factory=list)
-    best: int = 0
-    temperature: float = 1.0
-    cross_validated: int = 0
-    metrics: dict[str, dict[str, Any]] = field(default_factory=dict)
-    probabilities: dict[str, NDArray[np.float32]] = field(default_factory=dict)
-    notices: list[str] = field(default_factory=list)
-
-    @property
-    def link(self) -> Link:
-        """Softmax for one of many classes; sigmoid for one of two, or for several at once."""
-        many = self.dataset.task == "single-label" and len(self.dataset.classes) > 2
-        return "softmax" if many else "sigmoid"
-
-    @property
-    def outputs(self) -> int:
-        """Number of logits: one where there are two classes to choose from."""
-        two = self.dataset.task == "single-label" and len(self.dataset.classes) == 2
-        return 1 if two else len(self.dataset.classes)
-
-    @property
-    def chosen(self) -> FittedHead:
-        """The head that ships."""
-        return self.fitted[self.best]
+from silverprint.workflows.settle import FEW_PICTURES, settle
 
 
 def train_bundle(
@@ -111,11 +57,10 @@ def train_bundle(
         SilverprintError: an input is wrong; nothing was written.
     """
     check_output(out)
-    heads = settings.heads()
-    settings.fit_settings()  # checked before the pictures are looked at
-    run = look_at(dataset, settings, progress)
-    with progress.stage("heads", settings.epochs, f"fitting {len(heads)} heads") as advance:
-        fit(run, heads, lambda *_: advance(1))
+    if settings.scratch is not None:
+        run = from_scratch(dataset, settings, progress)
+    else:
+        run = from_pretrained(dataset, settings, progress)
     shipped = look_as_shipped(run, progress)
     calibrate(run, shipped)
     with writing_bundle(out) as folder:
@@ -128,7 +73,20 @@ def train_bundle(
             report_of(run, folder, progress.seconds, provenance(run, command))
             write_manifest(folder, describe(run, progress.seconds))
     with progress.stage("trim"):
+        forget_stopped_runs(run)
         trim(cache_folder(), settings.cache_limit)
+    return run
+
+
+def from_pretrained(dataset: Dataset, settings: TrainSettings, progress: Progress) -> Training:
+    """Look once, fit the heads, and train the network itself where that was asked for."""
+    heads = settings.heads()
+    settings.fit_settings()  # checked before the pictures are looked at
+    run = look_at(dataset, settings, progress)
+    with progress.stage("heads", settings.epochs, f"fitting {len(heads)} heads") as advance:
+        fit(run, heads, lambda *_: advance(1))
+    if settings.finetuning is not None:
+        finetune_network(run, settings.finetuning, progress)
     return run
 
 
@@ -148,49 +106,11 @@ def look_at(dataset: Dataset, settings: TrainSettings, progress: Progress) -> Tr
             prepared, preprocessing, dataset.sources, dataset.names,
             cache=cache, engine=settings.engine, advance=advance,
         )  # fmt: skip
-    readable = _without_refused(dataset, seen)
-    seen.rows = np.arange(len(readable))
-    run = Training(readable, settings, prepared, preprocessing, seen)
+    readable, cross_validated = settle(dataset, settings, seen)
+    run = Training(readable, settings, preprocessing, seen, prepared)
+    run.cross_validated = cross_validated
     run.notices = list(seen.notices)
-    _settle_splits(run)
     return run
-
-
-def _without_refused(dataset: Dataset, seen: Look) -> Dataset:
-    """Drop the pictures that could not be read; they are listed by name and reason."""
-    if not seen.refused:
-        return dataset
-    if not len(seen.rows):
-        file, reason = seen.refused[0]
-        raise DataError(
-            f"{dataset.name}: none of {len(dataset)} pictures can be read; the first: "
-            f"{file}: {reason}."
-        )
-    kept = dataset.take(seen.rows)
-    before, after = dataset.class_counts("train"), kept.class_counts("train")
-    emptied = [name for name in before if before[name] and not after[name]]
-    if emptied:
-        raise DataError(
-            f"{dataset.name}: no training picture of {', '.join(emptied)} can be read; "
-            f"the first refused file: {seen.refused[0][0]}: {seen.refused[0][1]}."
-        )
-    return kept
-
-
-def _settle_splits(run: Training) -> None:
-    """Cross-validate few pictures; else make a validation split where there is none."""
-    dataset, settings = run.dataset, run.settings
-    count = len(dataset.rows("train"))
-    if not count:
-        raise DataError(f"{dataset.name} has no training pictures; its splits hold only others.")
-    if count < FEW_PICTURES:
-        run.cross_validated = settings.folds
-    elif not dataset.has("validation"):
-        # Files with the same bytes stay on one side.
-        groups = np.unique(np.array(run.seen.digests, dtype="S32"), return_inverse=True)[1]
-        run.dataset = split_validation(
-            dataset, fraction=settings.validation_fraction, seed=settings.seed, groups=groups
-        )
 
 
 def fit(run: Training, heads: Sequence[HeadConfig], advance: Advance) -> None:
@@ -210,7 +130,7 @@ def fit(run: Training, heads: Sequence[HeadConfig], advance: Advance) -> None:
         )
         run.fitted = fit_heads(heads, train, validation, settings, advance)
     run.best = best_of(run.fitted)
-    if not np.isfinite(run.chosen.loss):
+    if not np.isfinite(run.fitted[run.best].loss):
         raise ConfigError(
             "no head learned anything: every loss is infinite or not a number; "
             "try a smaller --learning-rate."
@@ -243,12 +163,11 @@ def look_as_shipped(run: Training, progress: Progress) -> dict[str, NDArray[np.f
     rows = np.flatnonzero(np.isin(run.dataset.splits, [SPLITS.index(name) for name in held]))
     if not len(rows):
         return {}
-    precision = "int8" if run.seen.engine.endswith("int8") else "f32"
     text = f"examining on {len(rows):,} held-out pictures"
     with progress.stage("look as shipped", len(rows), text) as advance:
         seen = look(
             run.prepared, run.preprocessing, run.dataset.sources, run.dataset.names,
-            cache=cache_folder(), engine=f"onnxruntime-{precision}", rows=rows, advance=advance,
+            cache=run.cache, engine=f"onnxruntime-{run.precision}", rows=rows, advance=advance,
         )  # fmt: skip
     if seen.refused:
         file, reason = seen.refused[0]
@@ -258,11 +177,11 @@ def look_as_shipped(run: Training, progress: Progress) -> dict[str, NDArray[np.f
 
 
 def calibrate(run: Training, shipped: dict[str, NDArray[np.float32]]) -> None:
-    """Fit the temperature on pictures that the head did not learn from."""
-    if run.chosen.held_out is not None:
-        logits, rows = run.chosen.held_out, run.dataset.rows("train")
+    """Fit the temperature on pictures that the network did not learn from."""
+    if run.held_out is not None:
+        logits, rows = run.held_out, run.dataset.rows("train")
     else:
-        logits = run.chosen.head.logits(shipped["validation"])
+        logits = run.head.logits(shipped["validation"])
         rows = run.dataset.rows("validation")
     run.temperature = fit_temperature(logits, run.dataset.labels[rows], run.dataset.task)
 
@@ -275,27 +194,13 @@ def measure(run: Training) -> None:
             continue
         probabilities, labels = run.probabilities[name], dataset.labels[dataset.rows(name)]
         run.metrics[name] = evaluate(dataset.task, probabilities, labels, dataset.classes)
-    if run.cross_validated and "validation" not in run.metrics:
-        assert run.chosen.held_out is not None
-        probabilities = held_out_probabilities(run)
+    if run.held_out is not None and "validation" not in run.metrics:
+        probabilities = run.probabilities_of(run.held_out)
         labels = dataset.labels[dataset.rows("train")]
         run.metrics["validation"] = {
             **evaluate(dataset.task, probabilities, labels, dataset.classes),
             "cross_validated": run.cross_validated,
         }
-
-
-def held_out_probabilities(run: Training) -> NDArray[np.float32]:
-    """Return (n, classes) for the training pictures, each from a head that did not see it."""
-    from silverprint.training.metrics import sigmoid, softmax
-
-    assert run.chosen.held_out is not None
-    logits = run.chosen.held_out / np.float32(run.temperature)
-    if run.link == "softmax":
-        return softmax(logits)
-    probability = sigmoid(logits)
-    two = graph_link(run) == "binary"
-    return np.concatenate([1 - probability, probability], 1) if two else probability
 
 
 def provenance(run: Training, command: str) -> dict[str, str]:

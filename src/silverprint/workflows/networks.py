@@ -1,0 +1,128 @@
+"""Train a whole network, from nothing or from a pretrained one, and put it in the bundle's way.
+
+While a network trains, what it needs to go on after a stop lies in cache/runs/<key>/, the key being
+everything that decides the result: the same command takes a stopped run up again. The folder goes
+once the bundle is written.
+"""
+
+import contextlib
+import hashlib
+import json
+import shutil
+import time
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from silverprint import __version__
+from silverprint.backbones.look import Look
+from silverprint.backbones.prepare import write_network
+from silverprint.backbones.registry import BackboneChoice
+from silverprint.data.table import Dataset
+from silverprint.runtime.paths import cache_folder
+from silverprint.runtime.preprocessing import Preprocessing
+from silverprint.training.progress import Progress
+from silverprint.workflows.run import Training
+from silverprint.workflows.settings import TrainSettings
+from silverprint.workflows.settle import settle
+
+if TYPE_CHECKING:
+    from silverprint.recipes.finetune import FinetuneSettings
+
+KEPT_SECONDS = 30 * 24 * 3600  # a stopped run that nobody took up in this time is forgotten
+LARGEST_SIDE = 64  # pixels; what larger pictures are reduced to, unless a size is asked for
+
+
+def run_folder(run: Training, recipe: Any) -> Path:
+    """Return the folder of this very run, whether or not an earlier process began it."""
+    dataset = run.dataset
+    digest = hashlib.sha256()
+    for part in (*run.seen.digests, dataset.labels.tobytes(), dataset.splits.tobytes()):
+        digest.update(part)
+    told = [__version__, run.settings.to_json(), repr(recipe), run.preprocessing.to_json()]
+    told.append(dataset.classes)
+    if run.chosen is not None:
+        told.append(run.chosen.row())
+    digest.update(json.dumps(told, sort_keys=True, default=str).encode())
+    folder = cache_folder() / "runs" / digest.hexdigest()[:16]
+    if run.settings.fresh:
+        shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
+
+
+def forget_stopped_runs(run: Training) -> None:
+    """Remove this run's folder, and those that were left long ago."""
+    if run.folder is not None:
+        shutil.rmtree(run.folder, ignore_errors=True)
+    for folder in (cache_folder() / "runs").glob("*"):
+        with contextlib.suppress(FileNotFoundError):
+            if time.time() - folder.stat().st_mtime > KEPT_SECONDS:
+                shutil.rmtree(folder, ignore_errors=True)
+
+
+def from_scratch(dataset: Dataset, settings: TrainSettings, progress: Progress) -> Training:
+    """Train a small network on these pictures alone."""
+    from silverprint.recipes.scratch import train_from_scratch
+    from silverprint.training.pixels import PixelData, is_grey, load_pixels
+
+    assert settings.scratch is not None
+    preprocessing = Preprocessing(size=settings.size or natural_size(dataset), fit=settings.fit)
+    rows = np.arange(len(dataset))
+    channels = 1 if is_grey(dataset, rows) else 3
+    text = f"reading {len(dataset):,} pictures at {preprocessing.size} px"
+    with progress.stage("pixels", len(dataset), text) as advance:
+        pixels = load_pixels(dataset, preprocessing, rows, channels=channels, advance=advance)
+    seen = Look("torch", pixels.rows, pixels.digests, pixels.refused)
+    readable, _ = settle(dataset, settings, seen)
+    run = Training(readable, settings, preprocessing, seen)
+    run.folder = run_folder(run, settings.scratch)
+    parts = {}
+    for split in ("train", "validation"):
+        chosen = readable.rows(split)
+        parts[split] = PixelData(pixels.values[chosen], targets_of(run, chosen))
+    total = settings.scratch.epochs * len(parts["train"].targets)
+    with progress.stage("train", total, f"training {settings.scratch.model}") as advance:
+        run.network = train_from_scratch(
+            parts["train"], parts["validation"], run.outputs, run.link, settings.scratch,
+            run.folder, advance=advance, track=settings.track,
+        )  # fmt: skip
+    ship_network(run, settings.scratch.model, "your own: trained on your pictures alone")
+    return run
+
+
+def finetune_network(run: Training, settings: "FinetuneSettings", progress: Progress) -> None:
+    """Go on from the fitted head: train the pretrained network too."""
+    raise NotImplementedError
+
+
+def natural_size(dataset: Dataset) -> int:
+    """Return the side that the pictures have, within 16 to LARGEST_SIDE pixels."""
+    longest = 0
+    for source in dataset.sources[:: max(1, len(dataset) // 64)]:
+        if isinstance(source, Path):
+            return LARGEST_SIDE
+        longest = max(longest, *source.shape[:2])
+    return min(max(longest, 16), LARGEST_SIDE)
+
+
+def targets_of(run: Training, rows: NDArray[np.int64]) -> NDArray[Any]:
+    """Return (n,) int64 for softmax; (n, outputs) float32 of 0 and 1 for sigmoid."""
+    labels = run.dataset.labels[rows]
+    if run.link == "softmax":
+        return labels
+    return labels.reshape(len(rows), -1).astype(np.float32)
+
+
+def ship_network(run: Training, name: str, licence: str) -> None:
+    """Write the files of the network that was trained, for the examination and the bundle."""
+    assert run.network is not None
+    assert run.folder is not None
+    network: Any = run.network.network
+    choice = BackboneChoice(name, name, "trained here", None, licence)
+    run.network_files = write_network(network, choice, run.folder / f"network-{run.folder.name}")
+    run.cache = run.folder
+    run.preprocessing = replace(run.preprocessing, mean=network.mean, std=network.std)

@@ -1,0 +1,61 @@
+"""Settle what is trained on: drop the pictures that cannot be read, and split off validation."""
+
+import numpy as np
+
+from silverprint.backbones.look import Look
+from silverprint.data.splits import split_validation
+from silverprint.data.table import Dataset
+from silverprint.errors import DataError
+from silverprint.workflows.settings import TrainSettings
+
+# Under this many training pictures one held-out share says too little; folds use every picture.
+FEW_PICTURES = 500
+# Of many pictures a smaller share judges as well, and the others are better used to learn from.
+VALIDATION_FRACTION = 0.15
+VALIDATION_PICTURES = 5000
+
+
+def settle(dataset: Dataset, settings: TrainSettings, seen: Look) -> tuple[Dataset, int]:
+    """Return the pictures that could be read, with their splits, and the folds to judge by.
+
+    Heads on few pictures are cross-validated (folds > 0); else a validation split is made where
+    there is none.
+
+    Raises:
+        DataError: no picture of the training split, or of one of its classes, can be read.
+    """
+    readable = _without_refused(dataset, seen)
+    seen.rows = np.arange(len(readable))
+    count = len(readable.rows("train"))
+    if not count:
+        raise DataError(f"{dataset.name} has no training pictures; its splits hold only others.")
+    whole_network = settings.scratch is not None or settings.finetuning is not None
+    if count < FEW_PICTURES and not whole_network:
+        return readable, settings.folds
+    if readable.has("validation"):
+        return readable, 0
+    # Files with the same bytes stay on one side.
+    groups = np.unique(np.array(seen.digests, dtype="S32"), return_inverse=True)[1]
+    fraction = settings.validation_fraction or min(VALIDATION_FRACTION, VALIDATION_PICTURES / count)
+    return split_validation(readable, fraction=fraction, seed=settings.seed, groups=groups), 0
+
+
+def _without_refused(dataset: Dataset, seen: Look) -> Dataset:
+    """Drop the pictures that could not be read; they are listed by name and reason."""
+    if not seen.refused:
+        return dataset
+    if not len(seen.rows):
+        file, reason = seen.refused[0]
+        raise DataError(
+            f"{dataset.name}: none of {len(dataset)} pictures can be read; the first: "
+            f"{file}: {reason}."
+        )
+    kept = dataset.take(seen.rows)
+    before, after = dataset.class_counts("train"), kept.class_counts("train")
+    emptied = [name for name in before if before[name] and not after[name]]
+    if emptied:
+        raise DataError(
+            f"{dataset.name}: no training picture of {', '.join(emptied)} can be read; "
+            f"the first refused file: {seen.refused[0][0]}: {seen.refused[0][1]}."
+        )
+    return kept
