@@ -18,6 +18,7 @@ from silverprint.reports.markup import (
     percent,
     table,
 )
+from silverprint.reports.overfitting import overfitting
 
 ROWS_SHOWN = 12
 VALUES_DRAWN = 8  # a setting with more distinct values gets no row of dots for each
@@ -35,7 +36,9 @@ def training(report: Report) -> Section:
         for group, title, best in ((losses, "Loss", "low"), (others, "Accuracy", "high"))
         if group
     ]
-    body = element("div", *charts, class_="pair") if charts else Markup("")
+    words = overfitting({curve.name: curve.values for curve in curves})
+    told = element("p", words) if words else Markup("")
+    body = join((told, element("div", *charts, class_="pair"))) if charts else Markup("")
     return Section("training", "Training", body)
 
 
