@@ -4,6 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from silverprint.data.read import read
 from silverprint.data.table import Dataset
@@ -123,3 +124,31 @@ def test_shared_details(shared_data: Path) -> None:
         read(shared_data / "asl")
     with pytest.raises(DataError, match="Found: no folders, 24 files"):
         read(shared_data / "asl/signs")
+
+
+def test_numbered_classes_get_names() -> None:
+    named = read("digits", class_names=[f"digit {n}" for n in range(10)])
+    plain = read("digits")
+    assert named.classes == tuple(f"digit {n}" for n in range(10))
+    assert (named.labels == plain.labels).all()
+
+
+@pytest.mark.parametrize(
+    ("names", "message"),
+    [
+        (["a", "b"], r"class_names must be 10 different names, one a class; got 2: a, b\."),
+        (["a"] * 10, r"class_names must be 10 different names"),
+        (["", *"bcdefghij"], r"class_names must be 10 different names"),
+    ],
+)
+def test_class_names_must_fit(names, message) -> None:
+    with pytest.raises(DataError, match=message):
+        read("digits", class_names=names)
+
+
+def test_named_classes_keep_their_names(tmp_path) -> None:
+    for name in ("cat", "dog"):
+        (tmp_path / name).mkdir()
+        Image.new("RGB", (20, 20)).save(tmp_path / name / "1.png")
+    with pytest.raises(DataError, match="these classes are cat, dog, ... Leave class_names out"):
+        read(tmp_path, class_names=["a", "b"])

@@ -60,6 +60,7 @@ def train(
     image_column: Annotated[str | None, typer.Option(help="Of a CSV or JSONL file.", rich_help_panel=Data)] = None,
     label_column: Annotated[str | None, typer.Option(help="Of a CSV or JSONL file.", rich_help_panel=Data)] = None,
     label_separator: Annotated[str | None, typer.Option(help="Between several labels in one cell.", rich_help_panel=Data)] = None,
+    class_names: Annotated[str | None, typer.Option(help="What to call numbered classes, such as a,b,c.", rich_help_panel=Data)] = None,
     cache_limit: Annotated[str | None, typer.Option(help="What the feature cache may keep, such as 20GB.", show_default="20GB")] = None,
     seed: Annotated[int | None, typer.Option(help="Of everything random.", show_default="0")] = None,
     json: Annotated[bool, typer.Option("--json", help="Print one JSON object to stdout.")] = False,
@@ -118,6 +119,7 @@ def train(
         dataset = read(
             data, data_dir=data_dir, image_column=image_column, label_column=label_column,
             label_separator=label_separator,
+            class_names=class_names.split(",") if class_names is not None else None,
         )  # fmt: skip
     command = shlex.join(["silverprint", *sys.argv[1:]])
     run = train_bundle(dataset, out, settings, progress, command)

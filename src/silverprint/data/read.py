@@ -1,8 +1,10 @@
 """The one door to data: a folder, a file, or a dataset's name, to a Dataset."""
 
 import os
+from collections.abc import Sequence
 from pathlib import Path
 
+from silverprint.data.assembly import renamed
 from silverprint.data.download import Progress
 from silverprint.data.layouts import read_path
 from silverprint.data.manifest_rows import Columns
@@ -20,6 +22,7 @@ def read(
     image_column: str | None = None,
     label_column: str | None = None,
     label_separator: str | None = None,
+    class_names: Sequence[str] | None = None,
     progress: Progress | None = None,
 ) -> Dataset:
     """Read a folder, a file, or a named dataset; the layout is detected.
@@ -34,6 +37,8 @@ def read(
         label_column: a manifest's column of labels, likewise.
         label_separator: what separates several labels in one cell; found out if None ("|" or
             ";"), and "" says that a cell is one label whatever it holds.
+        class_names: what to call the classes of a file that only numbers them, from the lowest
+            number on.
         progress: called with a file's name, the bytes so far and in all, while downloading.
 
     Raises:
@@ -56,9 +61,28 @@ def read(
                 f"{text!r} is neither a folder or file that exists nor a dataset's name.{looked}"
                 f"{closest(name, NAMED)} `silverprint datasets` lists the names."
             )
-        return read_named(name, split=split or "train", data_dir=data_dir, progress=progress)
+        found = read_named(name, split=split or "train", data_dir=data_dir, progress=progress)
+        return found if class_names is None else _called(found, class_names)
     columns = Columns(image_column, label_column, label_separator)
     dataset = read_path(path, split or "train", columns)
+    if class_names is not None:
+        dataset = _called(dataset, class_names)
     if name not in NAMED:
         return dataset
     return dataset.noting(f"{path} was read, not the dataset {name!r}: a path wins over a name.")
+
+
+def _called(dataset: Dataset, names: Sequence[str]) -> Dataset:
+    """Give numbered classes their names."""
+    if dataset.task == "multi-label" or not all(name.isdecimal() for name in dataset.classes):
+        raise DataError(
+            f"{dataset.name}: class_names are for single labels that are numbers; these classes "
+            f"are {', '.join(dataset.classes[:3])}, ... Leave class_names out."
+        )
+    if len(names) != len(dataset.classes) or len(set(names)) != len(names) or not all(names):
+        raise DataError(
+            f"{dataset.name}: class_names must be {len(dataset.classes)} different names, one a "
+            f"class; got {len(names)}: {', '.join(names[:30])}."
+        )
+    new_names = dict(zip(dataset.classes, names, strict=True))
+    return renamed(dataset, dataset.name, new_names)
