@@ -30,6 +30,11 @@ def spread(values: Sequence[float], digits: int = 1) -> str:
     return f"{middle:,.{digits}f} ({least:,.{digits}f} to {most:,.{digits}f})"
 
 
+def percent(share: float) -> str:
+    """Write 0.9234 as "92.34 %"."""
+    return f"{100 * share:.2f} %"
+
+
 def timed(command: Sequence[str], cache: Path | None = None) -> tuple[float, str, float]:
     """Run a command; return its wall seconds, its stdout, and its peak memory in MB."""
     environment = dict(os.environ)

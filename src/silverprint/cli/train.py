@@ -1,5 +1,6 @@
 """`silverprint train`."""
 
+import os
 import shlex
 import sys
 from pathlib import Path
@@ -79,7 +80,8 @@ def train(
     from silverprint.training.progress import Progress
     from silverprint.workflows.settings import TrainSettings, read_config
 
-    progress = Progress(quiet)
+    main = os.environ.get("RANK", "0") == "0"  # of several under torchrun one speaks
+    progress = Progress(quiet or not main)
     with progress.stage("import"):
         _need_extra()
     lists = {
@@ -123,6 +125,8 @@ def train(
         )  # fmt: skip
     command = shlex.join(["silverprint", *sys.argv[1:]])
     run = train_bundle(dataset, out, settings, progress, command)
+    if not main:
+        return
     result = _result(run, out, progress.seconds)
     if json:
         print_json(result)
@@ -185,6 +189,8 @@ def _result(run: "Training", out: Path, seconds: dict[str, float]) -> dict[str, 
 
 
 def _print_result(run: "Training", out: Path, result: dict[str, Any]) -> None:
+    from silverprint.reports.overfitting import overfitting
+
     for notice in result["notices"]:
         typer.echo(f"note: {notice}")
     for file, reason in run.seen.refused[:10]:
@@ -207,6 +213,7 @@ def _print_result(run: "Training", out: Path, result: dict[str, Any]) -> None:
         done.append(f"{len(run.fitted)} heads compared")
     if run.network is not None:
         done.append(f"epoch {run.network.best_epoch} of {run.network.epochs} ships")
+        typer.echo(overfitting(run.curves))
     typer.echo(f"{', '.join(done)}, {seconds:.1f} s in all")
     typer.echo(f"bundle {out}, report {out / 'report.html'}")
     typer.echo(f"next: silverprint predict {shlex.quote(str(out))} PICTURE")

@@ -8,8 +8,10 @@ once the bundle is written.
 import contextlib
 import hashlib
 import json
+import os
 import shutil
 import time
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -36,6 +38,27 @@ KEPT_SECONDS = 30 * 24 * 3600  # a stopped run that nobody took up in this time 
 LARGEST_SIDE = 64  # pixels; what larger pictures are reduced to, unless a size is asked for
 
 
+def main_process() -> bool:
+    """Say whether this process writes and prints: the first of torchrun's, or the only one."""
+    return os.environ.get("RANK", "0") == "0"
+
+
+@contextlib.contextmanager
+def main_process_first() -> Iterator[None]:
+    """Let the main process do something before the others, who then find it in the cache."""
+    if os.environ.get("WORLD_SIZE", "1") == "1":
+        yield
+        return
+    from silverprint.training.fabric import start_fabric
+
+    fabric = start_fabric()
+    if not main_process():
+        fabric.barrier()
+    yield
+    if main_process():
+        fabric.barrier()
+
+
 def run_folder(run: Training, recipe: Any) -> Path:
     """Return the folder of this very run, whether or not an earlier process began it."""
     dataset = run.dataset
@@ -48,7 +71,7 @@ def run_folder(run: Training, recipe: Any) -> Path:
         told.append(run.chosen.row())
     digest.update(json.dumps(told, sort_keys=True, default=str).encode())
     folder = cache_folder() / "runs" / digest.hexdigest()[:16]
-    if run.settings.fresh:
+    if run.settings.fresh and main_process():
         shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True, exist_ok=True)
     return folder

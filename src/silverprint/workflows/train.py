@@ -31,7 +31,13 @@ from silverprint.runtime.preprocessing import Preprocessing
 from silverprint.training.metrics import evaluate, fit_temperature
 from silverprint.training.progress import Progress
 from silverprint.workflows.artifact import describe, examine, write_artifact
-from silverprint.workflows.networks import finetune_network, forget_stopped_runs, from_scratch
+from silverprint.workflows.networks import (
+    finetune_network,
+    forget_stopped_runs,
+    from_scratch,
+    main_process,
+    main_process_first,
+)
 from silverprint.workflows.report import report_of
 from silverprint.workflows.run import Training
 from silverprint.workflows.settings import TrainSettings
@@ -51,7 +57,7 @@ def train_bundle(
         command: how this was called, for the report.
 
     Returns:
-        The finished run.
+        The finished run. Of several processes under torchrun only the first writes and measures.
 
     Raises:
         SilverprintError: an input is wrong; nothing was written.
@@ -61,6 +67,8 @@ def train_bundle(
         run = from_scratch(dataset, settings, progress)
     else:
         run = from_pretrained(dataset, settings, progress)
+    if not main_process():
+        return run
     shipped = look_as_shipped(run, progress)
     calibrate(run, shipped)
     with writing_bundle(out) as folder:
@@ -82,7 +90,8 @@ def from_pretrained(dataset: Dataset, settings: TrainSettings, progress: Progres
     """Look once, fit the heads, and train the network itself where that was asked for."""
     heads = settings.heads()
     settings.fit_settings()  # checked before the pictures are looked at
-    run = look_at(dataset, settings, progress)
+    with main_process_first():
+        run = look_at(dataset, settings, progress)
     with progress.stage("heads", settings.epochs, f"fitting {len(heads)} heads") as advance:
         fit(run, heads, lambda *_: advance(1))
     if settings.finetuning is not None:
