@@ -1,0 +1,156 @@
+"""Where a training stands: what its checkpoints hold, and which epoch was the best so far."""
+
+import math
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from lightning_fabric import Fabric
+from torch import Tensor, nn
+
+from silverprint.errors import ConfigError
+from silverprint.training.averaging import WeightAverage
+from silverprint.training.checkpoint import load_checkpoint, load_optimiser, save_checkpoint
+from silverprint.training.randomness import random_states, restore_random_states
+
+LAST, BEST = "last.safetensors", "best.safetensors"
+SECONDS_BETWEEN_CHECKPOINTS = 60.0
+
+
+@dataclass
+class RunState:
+    """A training in progress.
+
+    Attributes:
+        folder: where the last and the best checkpoint lie.
+        identity: plain values that decide the result; a checkpoint with others is refused.
+        network: what trains.
+        optimiser: of it.
+        average: of its weights, or None.
+        chance: draws the augmentation.
+        losses: (steps,) the loss of each step of this epoch.
+        fabric: where it trains; its first process writes.
+        patience: epochs without a better one that are let pass; None for any number.
+        epoch: how many are finished.
+        step: how many of the next one's are made.
+        best_epoch: from 1; 0 before there is one.
+        best_key: what was the least so far.
+        curves: measures by epoch.
+    """
+
+    folder: Path
+    identity: dict[str, Any]
+    network: nn.Module
+    optimiser: torch.optim.Optimizer
+    average: WeightAverage | None
+    chance: torch.Generator
+    losses: Tensor
+    fabric: Fabric
+    patience: int | None = None
+    epoch: int = 0
+    step: int = 0
+    best_epoch: int = 0
+    best_key: tuple[float, ...] = ()
+    curves: dict[str, list[float]] = field(default_factory=dict)
+    saved: float = field(default_factory=time.monotonic)
+
+    def take_up(self) -> None:
+        """Go on from the last checkpoint, where there is one.
+
+        Raises:
+            ConfigError: it cannot be read, or belongs to another run.
+        """
+        path = self.folder / LAST
+        if not path.exists():
+            return
+        state = load_checkpoint(path)
+        self._refuse_another(path, state["identity"])
+        self.epoch, self.step = state["epoch"], state["step"]
+        self.best_epoch, self.best_key = state["best_epoch"], state["best_key"]
+        self.curves = state["curves"]
+        self.losses.copy_(state["losses"])
+        self.network.load_state_dict(state["network"])
+        load_optimiser(self.optimiser, state["optimiser"])
+        if self.average is not None:
+            self.average.load_state_dict(state["average"])
+        self.chance.set_state(state["chance"])
+        restore_random_states(state["random"], self.fabric)
+
+    def save(self) -> None:
+        """Write the last checkpoint; every process calls this."""
+        random = random_states(self.fabric)
+        self.saved = time.monotonic()
+        if not self.fabric.is_global_zero:
+            return
+        state = {
+            "identity": self.identity,
+            "epoch": self.epoch,
+            "step": self.step,
+            "best_epoch": self.best_epoch,
+            "best_key": self.best_key,
+            "curves": self.curves,
+            "losses": self.losses,
+            "network": self.network.state_dict(),
+            "optimiser": self.optimiser.state_dict(),
+            "average": None if self.average is None else self.average.state_dict(),
+            "chance": self.chance.get_state(),
+            "random": random,
+        }
+        save_checkpoint(self.folder / LAST, state)
+
+    def save_now_and_then(self) -> None:
+        """Write the last checkpoint if the one before is old; every process calls this."""
+        late = time.monotonic() - self.saved > SECONDS_BETWEEN_CHECKPOINTS
+        if self.fabric.broadcast(late) if self.fabric.world_size > 1 else late:
+            self.save()
+
+    def finish_epoch(self, measures: Mapping[str, float], key: tuple[float, ...]) -> None:
+        """Note an epoch's measures; keep its weights if its key is the least so far.
+
+        The network holds the weights that were judged. A key that is not finite is never the least.
+        """
+        self.epoch, self.step = self.epoch + 1, 0
+        for name, value in measures.items():
+            self.curves.setdefault(name, []).append(value)
+        if all(map(math.isfinite, key)) and (not self.best_epoch or key < self.best_key):
+            self.best_epoch, self.best_key = self.epoch, key
+            if self.fabric.is_global_zero:
+                weights = self.network.state_dict()
+                save_checkpoint(self.folder / BEST, {"epoch": self.epoch, "network": weights})
+
+    def out_of_patience(self) -> bool:
+        """Whether too many epochs passed since the best one."""
+        return self.patience is not None and self.epoch - self.best_epoch >= self.patience
+
+    def load_best(self) -> None:
+        """Give the network the weights of the best epoch."""
+        self.fabric.barrier()
+        if self.best_epoch:
+            self.network.load_state_dict(load_checkpoint(self.folder / BEST)["network"])
+
+    def refuse_non_finite(self, learning_rate: float) -> None:
+        """Stop where a step's loss is no number.
+
+        Raises:
+            ConfigError: it names the step, the epoch and the learning rate.
+        """
+        wrong = (~torch.isfinite(self.losses[: self.step])).nonzero()
+        if len(wrong):
+            step = int(wrong[0])
+            raise ConfigError(
+                f"the loss became {self.losses[step].item()} at step {step + 1} of "
+                f"{len(self.losses)} in epoch {self.epoch + 1}, with a learning rate of "
+                f"{learning_rate:.3g}; try a learning rate ten times smaller, or --clip 1."
+            )
+
+    def _refuse_another(self, path: Path, found: Mapping[str, Any]) -> None:
+        differs = [name for name in self.identity if found.get(name) != self.identity[name]]
+        if differs:
+            name = differs[0]
+            raise ConfigError(
+                f"checkpoint {path} belongs to a run with {name} {found.get(name)!r}, not "
+                f"{self.identity[name]!r}; give this run another folder, or delete that one."
+            )
