@@ -1,10 +1,10 @@
 """A small residual network for minutes rather than days.
 
 What is taken from where: whitening of 2 x 2 patches as a first layer that needs no training,
-pooling before batch norm, GELU, and a global maximum at the end (hlb-CIFAR10, Balsam 2023; airbench,
-Jordan, https://arxiv.org/abs/2404.00498); two convolutions around which the input goes on unchanged
-in each group (ResNet, https://arxiv.org/abs/1512.03385; ResNet-9, Page 2018). The recipe adds label
-smoothing and the moving average of the weights.
+pooling before batch norm, GELU, and a global maximum at the end (hlb-CIFAR10, Balsam 2023;
+airbench, Jordan, https://arxiv.org/abs/2404.00498); two convolutions that their input goes around
+unchanged in each group (ResNet, https://arxiv.org/abs/1512.03385; ResNet-9, Page 2018). The recipe
+adds label smoothing and the moving average of the weights.
 """
 
 from dataclasses import dataclass

@@ -12,6 +12,7 @@ processor the result is the same to the last bit.
 """
 
 import time
+from collections.abc import Sequence
 from contextlib import nullcontext
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -22,7 +23,8 @@ import torch.nn.functional as F
 from lightning_fabric import Fabric
 from torch import Tensor, nn
 
-from silverprint.data.augmentation import Policy, augment, find_policy, mix
+from silverprint.data.augmentation import draw, mix, vary
+from silverprint.data.policies import Policy, find_policy, suggest_policy
 from silverprint.errors import ConfigError, closest
 from silverprint.models.catalogue import build_network, check_model
 from silverprint.models.head import Head
@@ -44,7 +46,6 @@ EVALUATED_TOGETHER = 1000  # pictures
 SECONDS_BETWEEN_NOTES = 0.2
 RECENT = 50  # steps whose mean loss is shown
 LEARNING_RATES = {"mlp": 1e-3, "cnn": 3e-3, "resnet": 3e-3}
-AUTOMATIC = {1: "digits", 3: "photos"}  # the policy for pictures of that many channels
 Metric = Literal["validation loss", "validation accuracy"]
 OptimiserName = Literal["adamw", "sgd"]
 
@@ -66,8 +67,7 @@ class ScratchSettings:
         batch_norm: None for the model's own way: a cnn has it, an mlp has not, a resnet always has.
         label_smoothing: share of the target spread over all classes.
         initialisation: "zeros", "ones", "uniform", "normal", "xavier" or "he".
-        augment: a policy by name; "auto" is "digits" for grey and "photos" for colour pictures,
-            "none" for an mlp.
+        augment: a policy by name; "auto" is "none" for an mlp, else what `suggest_policy` says.
         optimiser: "adamw", or "sgd" with Nesterov momentum 0.9.
         schedule: "cosine", "linear" or "constant", after the warm-up.
         warm_up: share of all steps in which the learning rate rises.
@@ -151,7 +151,7 @@ RANGES: dict[str, tuple[type, float, float, str]] = {
 
 def train_from_scratch(
     train: PixelData, validation: PixelData | None, outputs: int, link: Link,
-    settings: ScratchSettings, folder: Path, *,
+    settings: ScratchSettings, folder: Path, *, classes: Sequence[str] = (),
     advance: Advance = lambda count, note="": None,  # noqa: ARG005
     track: Tracker | None = None,
 ) -> FittedNetwork:  # fmt: skip
@@ -165,6 +165,7 @@ def train_from_scratch(
         settings: how to train.
         folder: of this very run; holds the last and the best checkpoint and `metrics.jsonl`. What
             an earlier, stopped call with the same data and settings left there is taken up.
+        classes: the classes' names, by which `augment="auto"` knows whether a flip would lie.
         advance: called with the number of pictures trained on since the last call, and a line.
         track: mirror the measures to TensorBoard or MLflow.
 
@@ -179,7 +180,7 @@ def train_from_scratch(
         sample = _sample(pictures, settings.seed)
         held = None if validation is None else Pictures.on(fabric.device, validation)
         class_weight = weigh_classes(pictures.targets, link, outputs, settings.class_weights)
-        policy = _policy(settings, pictures)
+        policy = _policy(settings, classes, train.pixels.shape[-1])
         network = _network(settings, outputs, pictures.pixels.cpu()).to(fabric.device)
         optimiser = _optimiser(network, settings)
         average = WeightAverage(network) if settings.average else None
@@ -204,10 +205,11 @@ def train_from_scratch(
             model.train()
             for step in range(skipped, steps):
                 rate = _set_learning_rate(optimiser, settings, state.epoch * steps + step, steps)
-                batch = _augmented(pictures.take(batches[step]), policy, state.chance, outputs)
+                batch = pictures.take(batches[step])
+                share = _augmented_share(batch, policy, state.chance, outputs, fabric)
                 # Losses are divided by the whole batch, and processes are averaged.
                 scale = fabric.world_size / len(batch)
-                parts = batch.share(fabric).split(settings.accumulate)
+                parts = share.split(settings.accumulate)
                 for number, part in enumerate(parts, start=1):
                     with fabric.no_backward_sync(model, enabled=number < len(parts)):
                         loss = scale * row_losses(
@@ -305,7 +307,7 @@ class WithClassifier(nn.Module):
 
 
 class Ticker:
-    """Says how far a training is, a few times a second, and stops it where the loss is no number."""
+    """Says how far a training is, a few times a second; stops it where the loss is no number."""
 
     def __init__(self, advance: Advance, state: RunState, epochs: int) -> None:
         self._advance, self._state, self._epochs = advance, state, epochs
@@ -382,25 +384,29 @@ def _sample(pictures: Pictures, seed: int) -> Pictures:
     return pictures.take(rows.to(pictures.pixels.device))
 
 
-def _policy(settings: ScratchSettings, pictures: Pictures) -> Policy | None:
+def _policy(settings: ScratchSettings, classes: Sequence[str], side: int) -> Policy | None:
     """Return how to augment, or None for not at all."""
     name = settings.augment
     if name == "auto":
-        name = "none" if settings.model == "mlp" else AUTOMATIC[pictures.pixels.shape[1]]
-    return None if name == "none" else find_policy(name)
+        name = "none" if settings.model == "mlp" else suggest_policy(classes, side)[0]
+    policy = find_policy(name)
+    return policy if policy.varies or policy.mixes else None
 
 
-def _augmented(
-    batch: Pictures, policy: Policy | None, chance: torch.Generator, outputs: int
+def _augmented_share(
+    batch: Pictures, policy: Policy | None, chance: torch.Generator, outputs: int, fabric: Fabric
 ) -> Pictures:
+    """Vary a batch and return this process's share; all processes draw the same numbers."""
     if policy is None:
-        return batch
-    pixels, targets = augment(batch.pixels, policy, chance), batch.targets
-    if policy.mixup or policy.cutmix:
-        if not targets.is_floating_point():
-            targets = F.one_hot(targets, outputs).float()
-        pixels, targets = mix(pixels, targets, policy, chance)
-    return Pictures(pixels, targets)
+        return batch.share(fabric)
+    drawn = draw(len(batch), chance)
+    if not policy.mixes:
+        share = batch.share(fabric)
+        return Pictures(vary(share.pixels, policy, share_of(drawn, fabric)), share.targets)
+    targets = batch.targets
+    if not targets.is_floating_point():
+        targets = F.one_hot(targets, outputs).float()
+    return Pictures(*mix(vary(batch.pixels, policy, drawn), targets, policy, chance)).share(fabric)
 
 
 def _regularise(network: nn.Module, settings: ScratchSettings) -> None:
