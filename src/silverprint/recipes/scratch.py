@@ -5,16 +5,18 @@
 All pictures lie on the device as uint8 and are augmented there, a batch at a time. What the curves
 call training loss and accuracy is measured like validation: at the end of an epoch, with the same
 weights, without augmentation and dropout, on a fixed sample of the training pictures. So the two
-part exactly when the network begins to learn its pictures by heart.
+part exactly when the network begins to learn its pictures by heart. Both losses are what is
+minimised: label smoothing is in them, or they would rise while the network gets better.
 
 The same call with the same folder takes a stopped run up where its last checkpoint left it; on a
 processor the result is the same to the last bit.
 """
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal, cast, get_args
 
@@ -47,6 +49,7 @@ SECONDS_BETWEEN_NOTES = 0.2
 RECENT = 50  # steps whose mean loss is shown
 LEARNING_RATES = {"mlp": 1e-3, "cnn": 3e-3, "resnet": 3e-3}
 Metric = Literal["validation loss", "validation accuracy"]
+Losses = Callable[[Tensor, Tensor], Tensor]  # logits, targets -> (n,)
 OptimiserName = Literal["adamw", "sgd"]
 
 
@@ -72,7 +75,7 @@ class ScratchSettings:
         schedule: "cosine", "linear" or "constant", after the warm-up.
         warm_up: share of all steps in which the learning rate rises.
         patience: epochs without a better metric after which training stops; None never stops.
-        metric: what chooses the epoch that ships.
+        metric: what chooses the epoch that ships; of equal accuracies the lower loss wins.
         clip: largest norm of the gradient; None for any.
         accumulate: parts a batch is computed in, one after the other, to need less memory.
         average: whether the moving average of the weights is judged and shipped.
@@ -99,7 +102,7 @@ class ScratchSettings:
     schedule: Shape = "cosine"
     warm_up: float = 0.1
     patience: int | None = None
-    metric: Metric = "validation loss"
+    metric: Metric = "validation accuracy"
     clip: float | None = None
     accumulate: int = 1
     average: bool = True
@@ -179,7 +182,10 @@ def train_from_scratch(
         pictures = Pictures.on(fabric.device, train)
         sample = _sample(pictures, settings.seed)
         held = None if validation is None else Pictures.on(fabric.device, validation)
-        class_weight = weigh_classes(pictures.targets, link, outputs, settings.class_weights)
+        losses_of = partial(
+            row_losses, link=link, smoothing=settings.label_smoothing,
+            class_weight=weigh_classes(pictures.targets, link, outputs, settings.class_weights),
+        )  # fmt: skip
         policy = _policy(settings, classes, train.pixels.shape[-1])
         network = _network(settings, outputs, pictures.pixels.cpu()).to(fabric.device)
         optimiser = _optimiser(network, settings)
@@ -212,10 +218,7 @@ def train_from_scratch(
                 parts = share.split(settings.accumulate)
                 for number, part in enumerate(parts, start=1):
                     with fabric.no_backward_sync(model, enabled=number < len(parts)):
-                        loss = scale * row_losses(
-                            model(part.pixels), part.targets, link,
-                            smoothing=settings.label_smoothing, class_weight=class_weight,
-                        ).sum()  # fmt: skip
+                        loss = scale * losses_of(model(part.pixels), part.targets).sum()
                         fabric.backward(loss)
                     state.losses[step] += loss.detach()
                 _regularise(network, settings)
@@ -229,7 +232,7 @@ def train_from_scratch(
             ticker.tell(0, rate, now=True)
             seconds = time.perf_counter() - started
             with nullcontext() if average is None else average.swapped_in():
-                measures = _measures(model, sample, held, link, class_weight, fabric)
+                measures = _measures(model, sample, held, losses_of, link, fabric)
                 state.finish_epoch(measures, _key(measures, settings, state.epoch))
             if journal is not None:
                 rows = len(pictures) * (steps - skipped) / steps
@@ -421,21 +424,21 @@ def _regularise(network: nn.Module, settings: ScratchSettings) -> None:
 
 
 def _measures(
-    model: nn.Module, sample: Pictures, held: Pictures | None, link: Link,
-    class_weight: Tensor | None, fabric: Fabric,
+    model: nn.Module, sample: Pictures, held: Pictures | None, losses_of: Losses, link: Link,
+    fabric: Fabric,
 ) -> dict[str, float]:  # fmt: skip
     """Return loss and accuracy on the sample of the training pictures and on those held out."""
     found = {}
     for name, pictures in (("training", sample), ("validation", held)):
         if pictures is not None:
-            loss, accuracy = evaluate(model, pictures, link, class_weight, fabric)
+            loss, accuracy = evaluate(model, pictures, losses_of, link, fabric)
             found[f"{name} loss"], found[f"{name} accuracy"] = loss, accuracy
     return found
 
 
 @torch.no_grad()
 def evaluate(
-    model: nn.Module, pictures: Pictures, link: Link, class_weight: Tensor | None, fabric: Fabric
+    model: nn.Module, pictures: Pictures, losses_of: Losses, link: Link, fabric: Fabric
 ) -> tuple[float, float]:
     """Return mean loss and accuracy, each process having looked at its share."""
     model.eval()
@@ -443,7 +446,7 @@ def evaluate(
     share = pictures.share(fabric)
     for part in share.split(-(-len(share) // EVALUATED_TOGETHER)):
         logits = model(part.pixels)
-        losses = row_losses(logits, part.targets, link, class_weight=class_weight)
+        losses = losses_of(logits, part.targets)
         sums += torch.stack([losses.sum(), correct(logits, part.targets, link).sum()])
     loss, accuracy = (total(sums, fabric) / len(pictures)).tolist()
     return loss, accuracy
