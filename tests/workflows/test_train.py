@@ -10,6 +10,7 @@ from silverprint.errors import BackboneError, ConfigError
 from silverprint.runtime.bundle import read_bundle
 from silverprint.runtime.predictor import Predictor
 from silverprint.training.progress import Progress
+from silverprint.workflows import settle
 from silverprint.workflows import train as module
 from silverprint.workflows.evaluate import evaluate_bundle
 from silverprint.workflows.pretrained import is_pretrained_name, pretrained_bundle
@@ -20,7 +21,7 @@ SETTINGS = TrainSettings.of(size=64, hidden_size=0)
 
 
 def test_from_500_pictures_on_a_validation_split_is_made(trained, tmp_path, monkeypatch) -> None:
-    monkeypatch.setattr(module, "FEW_PICTURES", 30)
+    monkeypatch.setattr(settle, "FEW_PICTURES", 30)
     run = train_bundle(read(trained.photos), tmp_path / "b", SETTINGS, Progress(quiet=True))
     assert run.cross_validated == 0
     assert set(run.metrics) == {"validation"}
@@ -45,9 +46,9 @@ def test_duplicates_stay_on_one_side(trained, tmp_path, monkeypatch) -> None:
     dataset = read(trained.photos)
     twice = dataset.take(np.repeat(np.arange(len(dataset)), 2))
     for few in (30, 500):
-        monkeypatch.setattr(module, "FEW_PICTURES", few)
+        monkeypatch.setattr(settle, "FEW_PICTURES", few)
         asked: list[np.ndarray] = []
-        folds, split = module.folds, module.split_validation
+        folds, split = module.folds, settle.split_validation
 
         def noted_folds(*arguments, real=folds, told=asked, **options):
             told.append(real(*arguments, **options))
@@ -60,7 +61,7 @@ def test_duplicates_stay_on_one_side(trained, tmp_path, monkeypatch) -> None:
 
         with monkeypatch.context() as patch:
             patch.setattr(module, "folds", noted_folds)
-            patch.setattr(module, "split_validation", noted_split)
+            patch.setattr(settle, "split_validation", noted_split)
             run = train_bundle(twice, tmp_path / "b", SETTINGS, Progress(quiet=True))
         assert run.seen.looked in (0, 36)
         (sides,) = asked

@@ -42,7 +42,33 @@ def verify_engine(engine: Engine, prepared: PreparedBackbone, probe: Probe) -> N
     if engine.name == "torch-cpu" or _record_name(engine.name) in _records(prepared):
         return
     pixels = probe()
-    expected = make_engine("torch-cpu", prepared).features(pixels)
+    _compare(engine, prepared, pixels, make_engine("torch-cpu", prepared).features(pixels))
+
+
+def verify_network(prepared: PreparedBackbone, network: Any, pixels: NDArray[np.uint8]) -> None:
+    """Compare the file of a network that was trained here with the network itself.
+
+    Args:
+        prepared: its files.
+        network: pixels (n, 3, S, S) uint8 -> features (n, d).
+        pixels: a few pictures.
+
+    Raises:
+        EngineRejectedError: they disagree, which is a fault of ours.
+    """
+    import torch
+
+    with torch.inference_mode():
+        expected = network(torch.from_numpy(pixels)).numpy()
+    _compare(make_engine("onnxruntime-f32", prepared), prepared, pixels, expected)
+
+
+def _compare(
+    engine: Engine,
+    prepared: PreparedBackbone,
+    pixels: NDArray[np.uint8],
+    expected: NDArray[np.float32],
+) -> None:
     cosine = mean_cosine(engine.features(pixels), expected)
     floor = FLOORS.get(engine.name.rpartition("-")[2], FLOORS["bf16"])
     if not cosine >= floor:  # not remembered: on other pictures it may be good enough

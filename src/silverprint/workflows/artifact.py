@@ -1,6 +1,7 @@
 """Write what ships, and examine it: metrics come from the written file, not from the run."""
 
 import json
+import shutil
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,6 +17,7 @@ from silverprint.data.table import Split
 from silverprint.export.graph import head_graph, head_of, join, metadata_of
 from silverprint.runtime.bundle import MODEL, WEIGHTS
 from silverprint.runtime.images import decode
+from silverprint.training.journal import METRICS
 
 if TYPE_CHECKING:
     from silverprint.workflows.run import Training
@@ -37,6 +39,8 @@ def write_artifact(run: "Training", folder: Path) -> None:
     tensors = {f"backbone.{name}": tensor for name, tensor in weights.items()}
     described = {"architecture": run.prepared.choice.architecture}
     save_file({**tensors, **run.head.tensors()}, folder / WEIGHTS, metadata=described)
+    if run.folder is not None:
+        shutil.copy(run.folder / METRICS, folder / METRICS)
 
 
 def examine(

@@ -23,9 +23,12 @@ from silverprint import __version__
 from silverprint.backbones.look import Look
 from silverprint.backbones.prepare import write_network
 from silverprint.backbones.registry import BackboneChoice
+from silverprint.backbones.verify import PICTURES, verify_network
 from silverprint.data.table import Dataset
+from silverprint.errors import DataError
 from silverprint.runtime.paths import cache_folder
 from silverprint.runtime.preprocessing import Preprocessing
+from silverprint.training.pixels import PixelData
 from silverprint.training.progress import Progress
 from silverprint.workflows.run import Training
 from silverprint.workflows.settings import TrainSettings
@@ -35,6 +38,7 @@ if TYPE_CHECKING:
     from silverprint.recipes.finetune import FinetuneSettings
 
 KEPT_SECONDS = 30 * 24 * 3600  # a stopped run that nobody took up in this time is forgotten
+SPARE = 8 / 7  # of the network's input: 256 px for 224
 LARGEST_SIDE = 64  # pixels; what larger pictures are reduced to, unless a size is asked for
 
 
@@ -90,7 +94,7 @@ def forget_stopped_runs(run: Training) -> None:
 def from_scratch(dataset: Dataset, settings: TrainSettings, progress: Progress) -> Training:
     """Train a small network on these pictures alone."""
     from silverprint.recipes.scratch import train_from_scratch
-    from silverprint.training.pixels import PixelData, is_grey, load_pixels
+    from silverprint.training.pixels import is_grey, load_pixels
 
     assert settings.scratch is not None
     preprocessing = Preprocessing(size=settings.size or natural_size(dataset), fit=settings.fit)
@@ -113,13 +117,46 @@ def from_scratch(dataset: Dataset, settings: TrainSettings, progress: Progress) 
             parts["train"], parts["validation"], run.outputs, run.link, settings.scratch,
             run.folder, advance=advance, track=settings.track,
         )  # fmt: skip
-    ship_network(run, settings.scratch.model, "your own: trained on your pictures alone")
+    few = np.repeat(parts["validation"].pixels[:PICTURES], 3 // channels, axis=1)
+    ship_network(run, few, settings.scratch.model, "your own: trained on your pictures alone")
     return run
 
 
 def finetune_network(run: Training, settings: "FinetuneSettings", progress: Progress) -> None:
-    """Go on from the fitted head: train the pretrained network too."""
-    raise NotImplementedError
+    """Go on from the fitted head: train the pretrained network too.
+
+    Pictures to learn from are kept a little larger than the network's input, so that a crop of them
+    loses nothing; those that judge are exactly as they ship.
+    """
+    from silverprint.recipes.finetune import finetune
+    from silverprint.training.pixels import load_pixels
+
+    run.folder = run_folder(run, settings)
+    size = run.preprocessing.size
+    sides = {"train": min(round(size * SPARE), 2048), "validation": size}
+    rows = {split: run.dataset.rows(split) for split in ("train", "validation")}
+    parts, count = {}, sum(map(len, rows.values()))
+    with progress.stage("pixels", count, f"reading {count:,} pictures") as advance:
+        for split, side in sides.items():
+            pixels = load_pixels(
+                run.dataset, replace(run.preprocessing, size=side), rows[split],
+                file=run.folder / f"{split}-{os.environ.get('RANK', '0')}.pixels", advance=advance,
+            )  # fmt: skip
+            if pixels.refused:
+                file, reason = pixels.refused[0]
+                raise DataError(f"{file} changed while it was read: {reason}; run again.")
+            parts[split] = PixelData(pixels.values, targets_of(run, rows[split]))
+    run.network = finetune(
+        run.prepared, run.head, parts["train"], parts["validation"], run.outputs, run.link,
+        settings, run.folder, progress=progress, track=run.settings.track,
+    )  # fmt: skip
+    if run.network.best_epoch == 0:
+        run.notices.append(
+            f"Fine-tuning did not better the {run.network.metric} of the head on the frozen "
+            "network, so that head is what ships."
+        )
+    choice = run.prepared.choice
+    ship_network(run, parts["validation"].pixels, choice.name, choice.licence)
 
 
 def natural_size(dataset: Dataset) -> int:
@@ -140,12 +177,22 @@ def targets_of(run: Training, rows: NDArray[np.int64]) -> NDArray[Any]:
     return labels.reshape(len(rows), -1).astype(np.float32)
 
 
-def ship_network(run: Training, name: str, licence: str) -> None:
-    """Write the files of the network that was trained, for the examination and the bundle."""
+def ship_network(run: Training, pixels: NDArray[np.uint8], name: str, licence: str) -> None:
+    """Write the files of the network that was trained, for the examination and the bundle.
+
+    Args:
+        run: the run.
+        pixels: (n, 3, S, S) pictures on which the file must agree with the network.
+        name: of the network.
+        licence: of its weights.
+    """
     assert run.network is not None
     assert run.folder is not None
+    if not main_process():
+        return
     network: Any = run.network.network
     choice = BackboneChoice(name, name, "trained here", None, licence)
     run.network_files = write_network(network, choice, run.folder / f"network-{run.folder.name}")
+    verify_network(run.network_files, network, np.array(pixels[:PICTURES]))
     run.cache = run.folder
     run.preprocessing = replace(run.preprocessing, mean=network.mean, std=network.std)

@@ -124,11 +124,13 @@ class TrainSettings:
             given["weights"] = Path(given["weights"])
         if not (from_scratch or finetune):
             return cls(**given)
-        chosen = {recipe[name]: tuple(v) if isinstance(v, list) else v for name, v in own.items()}
+        chosen: dict[str, Any] = {
+            recipe[name]: tuple(v) if isinstance(v, list) else v for name, v in own.items()
+        }
         for name in SHARED:
             if name in own:
                 given[name] = own[name]
-            elif name in given and name in recipe.values():
+            elif name in given:
                 chosen[name] = given[name]
         if from_scratch:
             from silverprint.recipes.scratch import ScratchSettings
