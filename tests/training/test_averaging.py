@@ -43,9 +43,16 @@ def test_swapping_gives_the_weights_back_even_after_an_error() -> None:
     made = network(2.0)
     average = WeightAverage(made)
     nn.init.ones_(made.weight)
-    with pytest.raises(RuntimeError, match="stop"), average.swapped_in():
-        assert made.weight.tolist() == [[2.0, 2.0]]
-        raise RuntimeError("stop")
+    inside = []
+
+    def fail() -> None:
+        with average.swapped_in():
+            inside.append(made.weight.tolist())
+            raise RuntimeError("stop")
+
+    with pytest.raises(RuntimeError, match="stop"):
+        fail()
+    assert inside == [[[2.0, 2.0]]]
     assert made.weight.tolist() == [[1.0, 1.0]]
     assert average_of(made, average) == 2.0
 

@@ -37,7 +37,7 @@ def test_what_will_be_lived_through_again_is_forgotten(tmp_path) -> None:
 
 
 def test_unknown_trackers_are_refused(tmp_path) -> None:
-    with pytest.raises(ConfigError, match="got 'tensorbord'. Did you mean 'tensorboard'"):
+    with pytest.raises(ConfigError, match=r"got 'tensorbord'\. Did you mean 'tensorboard'"):
         Journal(tmp_path, track="tensorbord")
 
 

@@ -18,7 +18,7 @@ from contextlib import nullcontext
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any, Literal, cast, get_args
+from typing import Any, cast
 
 import torch
 import torch.nn.functional as F
@@ -27,20 +27,22 @@ from torch import Tensor, nn
 
 from silverprint.data.augmentation import draw, mix, vary
 from silverprint.data.policies import Policy, find_policy, suggest_policy
-from silverprint.errors import ConfigError, closest
-from silverprint.models.catalogue import build_network, check_model
+from silverprint.models.catalogue import build_network
 from silverprint.models.head import Head
-from silverprint.models.network import Initialisation, SmallNetwork
+from silverprint.models.network import SmallNetwork
+from silverprint.recipes.scratch_settings import ScratchSettings
 from silverprint.training.averaging import WeightAverage
-from silverprint.training.fabric import Device, Precision, share_of, start_fabric, total
+from silverprint.training.fabric import Precision, share_of, start_fabric, total
 from silverprint.training.fitted import FittedNetwork
 from silverprint.training.journal import Journal, Tracker
-from silverprint.training.losses import ClassWeights, Link, correct, row_losses, weigh_classes
+from silverprint.training.losses import Link, correct, row_losses, weigh_classes
 from silverprint.training.pixels import PixelData
 from silverprint.training.progress import Advance
 from silverprint.training.randomness import own_randomness
 from silverprint.training.run_state import RunState
-from silverprint.training.schedule import Shape, learning_rate_factor
+from silverprint.training.schedule import learning_rate_factor
+
+__all__ = ["ScratchSettings", "train_from_scratch"]
 
 SAMPLE = 5000  # training pictures on which the curves' training loss is measured
 STATISTICS = 10_000  # training pictures whose mean and deviation normalise all
@@ -48,108 +50,6 @@ EVALUATED_TOGETHER = 1000  # pictures
 SECONDS_BETWEEN_NOTES = 0.2
 RECENT = 50  # steps whose mean loss is shown
 LEARNING_RATES = {"mlp": 1e-3, "cnn": 3e-3, "resnet": 3e-3}
-Metric = Literal["validation loss", "validation accuracy"]
-Losses = Callable[[Tensor, Tensor], Tensor]  # logits, targets -> (n,)
-OptimiserName = Literal["adamw", "sgd"]
-
-
-@dataclass(frozen=True)
-class ScratchSettings:
-    """How to train a network from scratch.
-
-    Attributes:
-        model: "mlp", "cnn" or "resnet".
-        preset: a shape of that model by name, such as "signs" for cnn; empty for its first.
-        widths: units or channels of each layer, block or group, in place of the preset's.
-        epochs: passes over the training pictures.
-        batch_size: pictures a step, of all processes together.
-        learning_rate: the highest; None for one that suits the model.
-        weight_decay: decoupled (AdamW), on weights, not on biases and norms.
-        l1: added to the loss: this times the sum of all absolute weights.
-        dropout: share of the last features silenced (mlp: of every layer's); None for the preset's.
-        batch_norm: None for the model's own way: a cnn has it, an mlp has not, a resnet always has.
-        label_smoothing: share of the target spread over all classes.
-        initialisation: "zeros", "ones", "uniform", "normal", "xavier" or "he".
-        augment: a policy by name; "auto" is "none" for an mlp, else what `suggest_policy` says.
-        optimiser: "adamw", or "sgd" with Nesterov momentum 0.9.
-        schedule: "cosine", "linear" or "constant", after the warm-up.
-        warm_up: share of all steps in which the learning rate rises.
-        patience: epochs without a better metric after which training stops; None never stops.
-        metric: what chooses the epoch that ships; of equal accuracies the lower loss wins.
-        clip: largest norm of the gradient; None for any.
-        accumulate: parts a batch is computed in, one after the other, to need less memory.
-        average: whether the moving average of the weights is judged and shipped.
-        precision: of products; "auto" is bf16 where that is faster.
-        device: "auto", "cpu", "cuda" or "mps".
-        seed: of everything random.
-        class_weights: "auto", "balanced" or "none", as for heads.
-    """
-
-    model: str = "cnn"
-    preset: str = ""
-    widths: tuple[int, ...] = ()
-    epochs: int = 12
-    batch_size: int = 128
-    learning_rate: float | None = None
-    weight_decay: float = 0.05
-    l1: float = 0.0
-    dropout: float | None = None
-    batch_norm: bool | None = None
-    label_smoothing: float = 0.1
-    initialisation: Initialisation = "he"
-    augment: str = "auto"
-    optimiser: OptimiserName = "adamw"
-    schedule: Shape = "cosine"
-    warm_up: float = 0.1
-    patience: int | None = None
-    metric: Metric = "validation accuracy"
-    clip: float | None = None
-    accumulate: int = 1
-    average: bool = True
-    precision: Precision = "auto"
-    device: Device = "auto"
-    seed: int = 0
-    class_weights: ClassWeights = "auto"
-
-    def __post_init__(self) -> None:
-        check_model(self.model, self.preset)
-        object.__setattr__(self, "widths", tuple(self.widths))
-        for name, choices in CHOICES.items():
-            _one_of(name, getattr(self, name), choices)
-        if self.augment != "auto":
-            find_policy(self.augment)
-        for name, (kind, least, most, words) in RANGES.items():
-            given = getattr(self, name)
-            for value in given if isinstance(given, tuple) else (given,):
-                if value is not None and not _within(value, kind, least, most):
-                    raise ConfigError(f"{name} must lie within {words}; got {value!r}.")
-
-
-CHOICES: dict[str, tuple[str, ...]] = {
-    "initialisation": get_args(Initialisation),
-    "optimiser": get_args(OptimiserName),
-    "schedule": get_args(Shape),
-    "metric": get_args(Metric),
-    "precision": get_args(Precision),
-    "device": get_args(Device),
-    "class_weights": get_args(ClassWeights),
-}
-ABOVE_0 = 1e-12
-RANGES: dict[str, tuple[type, float, float, str]] = {
-    "widths": (int, 1, 65536, "1..65536"),
-    "epochs": (int, 1, 100_000, "1..100000"),
-    "batch_size": (int, 1, 1_000_000, "1..1000000"),
-    "learning_rate": (float, ABOVE_0, 100, "0..100, 0 excluded"),
-    "weight_decay": (float, 0, 10, "0..10"),
-    "l1": (float, 0, 10, "0..10"),
-    "dropout": (float, 0, 0.99, "0..0.99"),
-    "label_smoothing": (float, 0, 0.99, "0..0.99"),
-    "warm_up": (float, 0, 1, "0..1"),
-    "patience": (int, 1, 100_000, "1..100000"),
-    "clip": (float, ABOVE_0, 1e6, "0..1000000, 0 excluded"),
-    "accumulate": (int, 1, 65536, "1..65536"),
-    "seed": (int, 0, 2**31, "0..2147483648"),
-}
 
 
 def train_from_scratch(
@@ -179,86 +79,85 @@ def train_from_scratch(
     folder.mkdir(parents=True, exist_ok=True)
     fabric = start_fabric(settings.device, _precision(settings))
     with own_randomness(settings.seed + fabric.global_rank):
-        pictures = Pictures.on(fabric.device, train)
-        sample = _sample(pictures, settings.seed)
-        held = None if validation is None else Pictures.on(fabric.device, validation)
-        losses_of = partial(
-            row_losses, link=link, smoothing=settings.label_smoothing,
-            class_weight=weigh_classes(pictures.targets, link, outputs, settings.class_weights),
-        )  # fmt: skip
-        policy = _policy(settings, classes, train.pixels.shape[-1])
-        network = _network(settings, outputs, pictures.pixels.cpu()).to(fabric.device)
-        optimiser = _optimiser(network, settings)
-        average = WeightAverage(network) if settings.average else None
+        lesson = Lesson.of(train, validation, outputs, link, settings, classes, fabric)
+        network = _network(settings, outputs, train).to(fabric.device)
         model: Any = fabric.setup_module(WithClassifier(network))
-        fabric.setup_optimizers(optimiser)
-
-        steps = -(-len(pictures) // settings.batch_size)
-        state = RunState(
-            folder, {**asdict(settings), "pictures": len(pictures)}, network, optimiser, average,
-            torch.Generator().manual_seed(settings.seed), torch.zeros(steps, device=fabric.device),
-            fabric, settings.patience,
-        )  # fmt: skip
+        state = _state(network, settings, lesson, folder)
         state.take_up()
         resumed = state.epoch
         journal = Journal(folder, after=resumed, track=track) if fabric.is_global_zero else None
         ticker = Ticker(advance, state, settings.epochs)
-        ticker.tell(resumed * len(pictures) + state.step * settings.batch_size)
+        ticker.tell(resumed * len(train) + state.step * settings.batch_size)
 
         while state.epoch < settings.epochs and not state.out_of_patience():
-            started, skipped = time.perf_counter(), state.step
-            batches = _order(pictures, settings.seed, state.epoch).tensor_split(steps)
-            model.train()
-            for step in range(skipped, steps):
-                rate = _set_learning_rate(optimiser, settings, state.epoch * steps + step, steps)
-                batch = pictures.take(batches[step])
-                share = _augmented_share(batch, policy, state.chance, outputs, fabric)
-                # Losses are divided by the whole batch, and processes are averaged.
-                scale = fabric.world_size / len(batch)
-                parts = share.split(settings.accumulate)
-                for number, part in enumerate(parts, start=1):
-                    with fabric.no_backward_sync(model, enabled=number < len(parts)):
-                        loss = scale * losses_of(model(part.pixels), part.targets).sum()
-                        fabric.backward(loss)
-                    state.losses[step] += loss.detach()
-                _regularise(network, settings)
-                optimiser.step()
-                optimiser.zero_grad()
-                if average is not None:
-                    average.update()
-                state.step = step + 1
-                ticker.tell(len(batch), rate)
-                state.save_now_and_then()
-            ticker.tell(0, rate, now=True)
-            seconds = time.perf_counter() - started
+            told = learn_for_an_epoch(model, state, lesson, settings, ticker)
+            average = state.average
             with nullcontext() if average is None else average.swapped_in():
-                measures = _measures(model, sample, held, losses_of, link, fabric)
+                measures = judge(model, lesson)
                 state.finish_epoch(measures, _key(measures, settings, state.epoch))
             if journal is not None:
-                rows = len(pictures) * (steps - skipped) / steps
-                loop = {
-                    "loss in the loop": state.losses.mean().item(),
-                    "learning rate": rate,
-                    "seconds": seconds,
-                    "pictures per second": rows / seconds,
-                }
-                journal.write(state.epoch, {**measures, **loop})
-            state.losses.zero_()
+                journal.write(state.epoch, {**measures, **told})
             state.save()
 
         state.load_best()
         if journal is not None:
             journal.close()
+    classifier = network.cpu().classifier
     return FittedNetwork(
-        network=network.cpu().eval().requires_grad_(False),
-        head=Head(*(tensor.detach().numpy().copy() for tensor in network.classifier.parameters())),
-        metric=settings.metric if held is not None else "last epoch",
+        network=network.eval().requires_grad_(False),
+        head=Head(classifier.weight.numpy().copy(), classifier.bias.numpy().copy()),
+        metric=settings.metric if validation is not None else "last epoch",
         best_epoch=state.best_epoch,
         curves=state.curves,
         epochs=state.epoch,
         resumed=resumed,
         seconds=time.perf_counter() - began,
     )
+
+
+def learn_for_an_epoch(
+    model: Any, state: RunState, lesson: "Lesson", settings: ScratchSettings, ticker: "Ticker"
+) -> dict[str, float]:
+    """Go through the training pictures once, from the step on where an earlier run stopped.
+
+    Returns:
+        What the journal should know: the mean loss of the steps, on varied pictures and with
+        dropout; the last learning rate; seconds, and pictures a second.
+    """
+    fabric, steps, skipped = lesson.fabric, len(state.losses), state.step
+    started, rate = time.perf_counter(), 0.0
+    batches = _order(len(lesson.pictures), settings.seed, state.epoch).tensor_split(steps)
+    model.train()
+    for step in range(skipped, steps):
+        rate = _set_learning_rate(state.optimiser, settings, state.epoch * steps + step, steps)
+        batch = lesson.pictures.take(batches[step])
+        share = _varied_share(batch, lesson, state.chance)
+        parts = share.split(settings.accumulate)
+        for number, part in enumerate(parts, start=1):
+            with fabric.no_backward_sync(model, enabled=number < len(parts)):
+                losses = lesson.losses_of(model(part.pixels), part.targets)
+                # Of the whole batch; gradients are means over the processes.
+                loss = losses.sum() * (fabric.world_size / len(batch))
+                fabric.backward(loss)
+            state.losses[step] += loss.detach()
+        _regularise(state.network, settings)
+        state.optimiser.step()
+        state.optimiser.zero_grad()
+        if state.average is not None:
+            state.average.update()
+        state.step = step + 1
+        ticker.tell(len(batch), rate)
+        if state.step < steps:
+            state.save_now_and_then()
+    ticker.tell(0, rate, now=True)
+    seconds = time.perf_counter() - started
+    mean = total(state.losses.mean(), fabric).item() / fabric.world_size
+    return {
+        "loss in the loop": mean,
+        "learning rate": rate,
+        "seconds": seconds,
+        "pictures per second": len(lesson.pictures) * (1 - skipped / steps) / seconds,
+    }
 
 
 @dataclass(frozen=True)
@@ -284,6 +183,7 @@ class Pictures:
 
     def take(self, rows: Tensor) -> "Pictures":
         """Return these rows."""
+        rows = rows.to(self.pixels.device)
         return Pictures(self.pixels[rows], self.targets[rows])
 
     def share(self, fabric: Fabric) -> "Pictures":
@@ -295,6 +195,50 @@ class Pictures:
         parts = max(1, min(parts, len(self)))
         pairs = zip(self.pixels.tensor_split(parts), self.targets.tensor_split(parts), strict=True)
         return [Pictures(pixels, targets) for pixels, targets in pairs]
+
+
+@dataclass(frozen=True)
+class Lesson:
+    """What is learned, from what, and how it is judged.
+
+    Attributes:
+        pictures: to learn from.
+        sample: some of them, on which the curves' training loss is measured.
+        held: pictures that judge; None where there are none.
+        outputs: number of logits.
+        link: "softmax" or "sigmoid".
+        losses_of: logits and targets -> (n,) losses.
+        policy: how pictures are varied; None for not at all.
+        fabric: where all this takes place.
+    """
+
+    pictures: Pictures
+    sample: Pictures
+    held: Pictures | None
+    outputs: int
+    link: Link
+    losses_of: Callable[[Tensor, Tensor], Tensor]
+    policy: Policy | None
+    fabric: Fabric
+
+    @classmethod
+    def of(
+        cls, train: PixelData, validation: PixelData | None, outputs: int, link: Link,
+        settings: ScratchSettings, classes: Sequence[str], fabric: Fabric,
+    ) -> "Lesson":  # fmt: skip
+        """Bring the pictures to the device, and settle what the settings leave open."""
+        pictures = Pictures.on(fabric.device, train)
+        generator = torch.Generator().manual_seed(settings.seed)
+        rows = torch.randperm(len(pictures), generator=generator)[:SAMPLE].sort().values
+        weight = weigh_classes(pictures.targets, link, outputs, settings.class_weights)
+        losses_of = partial(
+            row_losses, link=link, smoothing=settings.label_smoothing, class_weight=weight
+        )
+        held = None if validation is None else Pictures.on(fabric.device, validation)
+        policy = _policy(settings, classes, pictures.pixels.shape[-1])
+        return cls(
+            pictures, pictures.take(rows), held, outputs, link, losses_of, policy, fabric
+        )  # fmt: skip
 
 
 class WithClassifier(nn.Module):
@@ -340,14 +284,33 @@ def _precision(settings: ScratchSettings) -> Precision:
     return "f32" if settings.precision == "auto" and settings.model == "mlp" else settings.precision
 
 
-def _network(settings: ScratchSettings, outputs: int, pixels: Tensor) -> SmallNetwork:
+def _network(settings: ScratchSettings, outputs: int, train: PixelData) -> SmallNetwork:
     norm = settings.model != "mlp" if settings.batch_norm is None else settings.batch_norm
     network = build_network(
-        settings.model, outputs, pixels[:: max(1, len(pixels) // STATISTICS)],
+        settings.model, outputs, torch.as_tensor(train.pixels[:: -(-len(train) // STATISTICS)]),
         preset=settings.preset, widths=settings.widths, dropout=settings.dropout, batch_norm=norm,
         initialisation=settings.initialisation, seed=settings.seed,
     )  # fmt: skip
     return network.to(memory_format=torch.channels_last)
+
+
+def _state(
+    network: SmallNetwork, settings: ScratchSettings, lesson: Lesson, folder: Path
+) -> RunState:
+    fabric, pictures = lesson.fabric, lesson.pictures
+    optimiser = _optimiser(network, settings)
+    fabric.setup_optimizers(optimiser)
+    return RunState(
+        folder=folder,
+        identity={**asdict(settings), "pictures": len(pictures), "outputs": lesson.outputs},
+        network=network,
+        optimiser=optimiser,
+        average=WeightAverage(network) if settings.average else None,
+        chance=torch.Generator().manual_seed(settings.seed),
+        losses=torch.zeros(-(-len(pictures) // settings.batch_size), device=fabric.device),
+        fabric=fabric,
+        patience=settings.patience,
+    )
 
 
 def _optimiser(network: nn.Module, settings: ScratchSettings) -> torch.optim.Optimizer:
@@ -374,17 +337,9 @@ def _set_learning_rate(
     return rate
 
 
-def _order(pictures: Pictures, seed: int, epoch: int) -> Tensor:
+def _order(count: int, seed: int, epoch: int) -> Tensor:
     """Return the rows of an epoch in random order; it depends on nothing but seed and epoch."""
-    generator = torch.Generator().manual_seed(seed * 1_000_003 + epoch)
-    return torch.randperm(len(pictures), generator=generator).to(pictures.pixels.device)
-
-
-def _sample(pictures: Pictures, seed: int) -> Pictures:
-    """Return the training pictures on which the curves' training loss is measured."""
-    generator = torch.Generator().manual_seed(seed)
-    rows = torch.randperm(len(pictures), generator=generator)[:SAMPLE].sort().values
-    return pictures.take(rows.to(pictures.pixels.device))
+    return torch.randperm(count, generator=torch.Generator().manual_seed(seed * 1_000_003 + epoch))
 
 
 def _policy(settings: ScratchSettings, classes: Sequence[str], side: int) -> Policy | None:
@@ -396,10 +351,9 @@ def _policy(settings: ScratchSettings, classes: Sequence[str], side: int) -> Pol
     return policy if policy.varies or policy.mixes else None
 
 
-def _augmented_share(
-    batch: Pictures, policy: Policy | None, chance: torch.Generator, outputs: int, fabric: Fabric
-) -> Pictures:
+def _varied_share(batch: Pictures, lesson: Lesson, chance: torch.Generator) -> Pictures:
     """Vary a batch and return this process's share; all processes draw the same numbers."""
+    policy, fabric = lesson.policy, lesson.fabric
     if policy is None:
         return batch.share(fabric)
     drawn = draw(len(batch), chance)
@@ -408,7 +362,7 @@ def _augmented_share(
         return Pictures(vary(share.pixels, policy, share_of(drawn, fabric)), share.targets)
     targets = batch.targets
     if not targets.is_floating_point():
-        targets = F.one_hot(targets, outputs).float()
+        targets = F.one_hot(targets, lesson.outputs).float()
     return Pictures(*mix(vary(batch.pixels, policy, drawn), targets, policy, chance)).share(fabric)
 
 
@@ -423,32 +377,26 @@ def _regularise(network: nn.Module, settings: ScratchSettings) -> None:
         torch.nn.utils.clip_grad_norm_(trained, settings.clip)
 
 
-def _measures(
-    model: nn.Module, sample: Pictures, held: Pictures | None, losses_of: Losses, link: Link,
-    fabric: Fabric,
-) -> dict[str, float]:  # fmt: skip
+def judge(model: nn.Module, lesson: Lesson) -> dict[str, float]:
     """Return loss and accuracy on the sample of the training pictures and on those held out."""
     found = {}
-    for name, pictures in (("training", sample), ("validation", held)):
+    for name, pictures in (("training", lesson.sample), ("validation", lesson.held)):
         if pictures is not None:
-            loss, accuracy = evaluate(model, pictures, losses_of, link, fabric)
-            found[f"{name} loss"], found[f"{name} accuracy"] = loss, accuracy
+            found[f"{name} loss"], found[f"{name} accuracy"] = evaluate(model, pictures, lesson)
     return found
 
 
 @torch.no_grad()
-def evaluate(
-    model: nn.Module, pictures: Pictures, losses_of: Losses, link: Link, fabric: Fabric
-) -> tuple[float, float]:
+def evaluate(model: nn.Module, pictures: Pictures, lesson: Lesson) -> tuple[float, float]:
     """Return mean loss and accuracy, each process having looked at its share."""
     model.eval()
-    sums = torch.zeros(2, device=fabric.device)
-    share = pictures.share(fabric)
+    sums = torch.zeros(2, device=lesson.fabric.device)
+    share = pictures.share(lesson.fabric)
     for part in share.split(-(-len(share) // EVALUATED_TOGETHER)):
         logits = model(part.pixels)
-        losses = losses_of(logits, part.targets)
-        sums += torch.stack([losses.sum(), correct(logits, part.targets, link).sum()])
-    loss, accuracy = (total(sums, fabric) / len(pictures)).tolist()
+        right = correct(logits, part.targets, lesson.link)
+        sums += torch.stack([lesson.losses_of(logits, part.targets).sum(), right.sum()])
+    loss, accuracy = (total(sums, lesson.fabric) / len(pictures)).tolist()
     return loss, accuracy
 
 
@@ -459,18 +407,3 @@ def _key(measures: dict[str, float], settings: ScratchSettings, epoch: int) -> t
     if settings.metric == "validation loss":
         return (measures["validation loss"],)
     return (-measures["validation accuracy"], measures["validation loss"])
-
-
-def _within(value: object, kind: type, least: float, most: float) -> bool:
-    numeric = (int,) if kind is int else (int, float)
-    if isinstance(value, bool) or not isinstance(value, numeric):
-        return False
-    return least <= value <= most
-
-
-def _one_of(name: str, value: object, choices: tuple[str, ...]) -> None:
-    if value not in choices:
-        raise ConfigError(
-            f"{name} must be one of {', '.join(choices)}; got {value!r}."
-            f"{closest(str(value), choices)}"
-        )

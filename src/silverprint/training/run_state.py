@@ -113,6 +113,7 @@ class RunState:
         The network holds the weights that were judged. A key that is not finite is never the least.
         """
         self.epoch, self.step = self.epoch + 1, 0
+        self.losses.zero_()
         for name, value in measures.items():
             self.curves.setdefault(name, []).append(value)
         if all(map(math.isfinite, key)) and (not self.best_epoch or key < self.best_key):
