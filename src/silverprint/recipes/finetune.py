@@ -1,0 +1,666 @@
+"""Train a pretrained network itself, after a head was fitted on what it saw while frozen.
+
+    silverprint train PHOTOS --finetune [--unfreeze all|N]
+
+The new layers are trained already: the head was fitted to convergence on the frozen network's
+features, so there is nothing random in it that could upset the network. Now everything, or the last
+N stages, learns with it, each stage more slowly than the one after it. Batch norms keep their
+statistics, which a batch of a small dataset would only blur. With --unfreeze N a few views of each
+picture pass through the frozen stages once, and what comes out is kept on disk (training/views.py).
+
+The same call with the same folder takes a stopped run up where its last checkpoint left it; on a
+processor the result is the same to the last bit.
+"""
+
+import hashlib
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from lightning_fabric import Fabric
+from torch import Tensor, nn
+
+from silverprint.backbones.networks import reload_backbone
+from silverprint.backbones.prepare import PreparedBackbone
+from silverprint.data.augmentation import (
+    DRAWN,
+    POLICIES,
+    Policy,
+    draw,
+    find_policy,
+    mix,
+    vary,
+)
+from silverprint.errors import ConfigError, closest
+from silverprint.models.head import Head
+from silverprint.models.thawing import (
+    Thawed,
+    Unfreeze,
+    check_frozen,
+    digest_of_frozen,
+    let_learn,
+    thaw,
+)
+from silverprint.training.averaging import WeightAverage
+from silverprint.training.checkpoint import load_checkpoint, load_optimiser, save_checkpoint
+from silverprint.training.fabric import Device, Precision, share_of, start_fabric, total
+from silverprint.training.fitted import FittedNetwork
+from silverprint.training.journal import Journal, Tracker
+from silverprint.training.losses import ClassWeights, Link, correct, row_losses, weigh_classes
+from silverprint.training.memory import kept_memory
+from silverprint.training.pixels import PixelData
+from silverprint.training.progress import Progress
+from silverprint.training.randomness import own_randomness, random_states, restore_random_states
+from silverprint.training.schedule import learning_rate_factor
+from silverprint.training.views import look_at_views
+
+LAST, BEST = "last.safetensors", "best.safetensors"
+EVALUATED_TOGETHER = 64  # pictures
+SAMPLE = 1000  # most training pictures on which the curves' training loss is measured
+SECONDS_BETWEEN_CHECKPOINTS = 60.0
+LARGER = 8 / 7  # than the network's input: the side of the pictures that crops are taken from
+Metric = Literal["validation loss", "validation accuracy"]
+
+
+@dataclass(frozen=True)
+class FinetuneSettings:
+    """How to fine-tune.
+
+    Attributes:
+        unfreeze: "all", or how many of the last stages learn (see models/stages.py).
+        epochs: passes over the training pictures.
+        learning_rate: the highest, of the last stage.
+        stage_factor: each stage learns this many times as fast as the one after it.
+        head_learning_rate: the highest, of the head.
+        batch_size: pictures a step, of all processes together.
+        weight_decay: decoupled (AdamW), on weights, not on biases and norms.
+        dropout: share of the features silenced.
+        label_smoothing: share of the target spread over all classes.
+        augment: a policy by name.
+        views: of each picture, where the front of the network is frozen.
+        warm_up: share of all steps in which the learning rate rises; then it falls along a cosine.
+        average: decay of the moving average of the weights, which is judged and shipped; 0: none.
+        clip: largest norm of the gradient; None for any.
+        accumulate: parts a batch is computed in, one after the other, to need less memory.
+        patience: epochs without a better metric after which training stops; None never stops.
+        metric: what chooses the epoch that ships.
+        precision: of products; "auto" is bf16 where that is faster.
+        device: "auto", "cpu", "cuda" or "mps".
+        seed: of everything random.
+        class_weights: "auto", "balanced" or "none", as for heads.
+    """
+
+    unfreeze: Unfreeze = "all"
+    epochs: int = 5
+    learning_rate: float = 3e-4
+    stage_factor: float = 1.0
+    head_learning_rate: float = 1e-3
+    batch_size: int = 32
+    weight_decay: float = 0.05
+    dropout: float = 0.2
+    label_smoothing: float = 0.1
+    augment: str = "photos"
+    views: int = 4
+    warm_up: float = 0.3
+    average: float = 0.99
+    clip: float | None = None
+    accumulate: int = 1
+    patience: int | None = None
+    metric: Metric = "validation accuracy"
+    precision: Precision = "auto"
+    device: Device = "auto"
+    seed: int = 0
+    class_weights: ClassWeights = "auto"
+
+    def __post_init__(self) -> None:
+        if isinstance(self.unfreeze, str) and self.unfreeze.isdecimal():
+            object.__setattr__(self, "unfreeze", int(self.unfreeze))  # as a command line gives it
+        if self.unfreeze != "all" and not _within(self.unfreeze, int, 1, 1000):
+            raise ConfigError(
+                f"unfreeze must be all, or how many of the last stages learn, at least 1; got "
+                f"{self.unfreeze!r}."
+            )
+        find_policy(self.augment)
+        for name, choices in CHOICES.items():
+            value = getattr(self, name)
+            if value not in choices:
+                raise ConfigError(
+                    f"{name} must be one of {', '.join(choices)}; got {value!r}."
+                    f"{closest(str(value), choices)}"
+                )
+        for name, (kind, least, most, words) in RANGES.items():
+            value = getattr(self, name)
+            if value is None and name in ("clip", "patience"):
+                continue
+            if not _within(value, kind, least, most):
+                raise ConfigError(f"{name} must lie within {words}; got {value!r}.")
+
+
+CHOICES: dict[str, tuple[str, ...]] = {
+    "metric": get_args(Metric),
+    "precision": get_args(Precision),
+    "device": get_args(Device),
+    "class_weights": get_args(ClassWeights),
+}
+ABOVE_0 = 1e-12
+RANGES: dict[str, tuple[type, float, float, str]] = {
+    "epochs": (int, 1, 100_000, "1..100000"),
+    "learning_rate": (float, ABOVE_0, 10, "0..10, 0 excluded"),
+    "stage_factor": (float, ABOVE_0, 1, "0..1, 0 excluded"),
+    "head_learning_rate": (float, 0, 10, "0..10"),
+    "batch_size": (int, 1, 65536, "1..65536"),
+    "weight_decay": (float, 0, 10, "0..10"),
+    "dropout": (float, 0, 0.99, "0..0.99"),
+    "label_smoothing": (float, 0, 0.99, "0..0.99"),
+    "views": (int, 1, 1000, "1..1000"),
+    "warm_up": (float, 0, 1, "0..1"),
+    "average": (float, 0, 0.99999, "0..0.99999"),
+    "clip": (float, ABOVE_0, 1e6, "0..1000000, 0 excluded"),
+    "accumulate": (int, 1, 65536, "1..65536"),
+    "patience": (int, 1, 100_000, "1..100000"),
+    "seed": (int, 0, 2**31 - 1, "0..2147483647"),
+}
+
+
+def _within(value: object, kind: type, least: float, most: float) -> bool:
+    allowed = (int,) if kind is int else (int, float)
+    if isinstance(value, bool) or not isinstance(value, allowed):
+        return False
+    return least <= value <= most
+
+
+def picture_side(size: int) -> int:
+    """Return the side at which training pictures should be given, for an input of that size."""
+    return round(size * LARGER)
+
+
+def finetune(
+    prepared: PreparedBackbone, head: Head, train: PixelData, validation: PixelData, outputs: int,
+    link: Link, settings: FinetuneSettings, folder: Path, *, progress: Progress | None = None,
+    track: Tracker | None = None,
+) -> FittedNetwork:  # fmt: skip
+    """Train, and return the network of the best epoch; the one it began with if none was better.
+
+    Args:
+        prepared: the pretrained network.
+        head: fitted on its features; may have a hidden layer, which then learns too.
+        train: pictures to learn from, at least as large as the network's input: (n, 3, T, T).
+        validation: pictures that judge each epoch, just as they ship: (n, 3, S, S).
+        outputs: number of logits.
+        link: "softmax" or "sigmoid".
+        settings: how to train.
+        folder: of this very run; holds the last and the best checkpoint, `metrics.jsonl`, and what
+            the frozen stages gave. What an earlier, stopped call with the same data and settings
+            left there is taken up.
+        progress: shows the stages "views" (where something is frozen) and "fine-tune".
+        track: mirror the measures to TensorBoard or MLflow.
+
+    Raises:
+        ConfigError: the loss is no longer finite, the folder belongs to another run, or the disk
+            has no room for the views.
+        BackboneError: frozen weights moved.
+    """
+    began = time.perf_counter()
+    folder.mkdir(parents=True, exist_ok=True)
+    progress = progress or Progress(quiet=True)
+    fabric = start_fabric(settings.device, settings.precision)
+    with kept_memory(), own_randomness(settings.seed + fabric.global_rank):
+        network = reload_backbone(prepared.choice, prepared.size, prepared.weights)
+        network = network.to(memory_format=torch.channels_last)
+        thawed = thaw(network, settings.unfreeze, prepared.size)
+        frozen = digest_of_frozen(network)
+        for notice in thawed.notices:
+            progress.say(notice)
+        student = Student(thawed.back, head, settings.dropout)
+        model: Any = fabric.setup_module(student)
+        optimiser: Any = fabric.setup_optimizers(_optimiser(thawed, student, settings))
+        inputs = _inputs(
+            thawed, prepared, train, validation, outputs, settings, fabric, folder, progress
+        )
+        targets = torch.from_numpy(train.targets)
+        weight = weigh_classes(targets, link, outputs, settings.class_weights)
+        weight = None if weight is None else weight.to(fabric.device)
+        run = Run(folder, settings, student, optimiser, fabric, len(train))
+        run.take_up(_identity(prepared, train, validation, settings, head))
+        resumed = run.epoch
+        if not run.begun:
+            run.judge(0, _measure(model, inputs.judges, link, fabric))
+        journal = Journal(folder, after=run.epoch, track=track) if fabric.is_global_zero else None
+        steps = settings.epochs * len(train)
+        with progress.stage("fine-tune", steps, _title(thawed)) as advance:
+            advance(run.pictures_seen())
+            while run.epoch < settings.epochs and not run.out_of_patience():
+                started, seen = time.perf_counter(), 0
+                batches = _order(len(train), settings.seed, run.epoch).tensor_split(run.steps)
+                let_learn(student)
+                for step in range(run.step, run.steps):
+                    rate = run.set_learning_rate(step)
+                    rows = batches[step]
+                    batch = inputs.training(rows, run.epoch, run.chance)
+                    loss = _learn(model, *batch, len(rows), link, weight, settings, fabric)
+                    _refuse_non_finite(loss, run, rate)
+                    if settings.clip is not None:
+                        fabric.clip_gradients(model, optimiser, max_norm=settings.clip)
+                    optimiser.step()
+                    optimiser.zero_grad()
+                    run.average.update()
+                    run.step, seen = step + 1, seen + len(rows)
+                    advance(len(rows), f"loss {loss:.3f} {run.best_note()}")
+                    run.save_sometimes()
+                with run.average.swapped_in():
+                    measures = _measure(model, inputs.judges, link, fabric)
+                    run.epoch, run.step = run.epoch + 1, 0
+                    run.judge(run.epoch, measures)
+                if journal is not None:
+                    speed = seen / (time.perf_counter() - started)
+                    measures |= {"learning rate": rate, "pictures per second": speed}
+                    journal.write(run.epoch, measures)
+                run.save()
+        curves = journal.curves() if journal is not None else {}
+        if journal is not None:
+            journal.close()
+        run.give_back_best()
+        check_frozen(network, frozen)
+    network = network.cpu().eval().requires_grad_(False)
+    fitted = student.cpu().head()
+    linear = fitted.hidden_weight is None
+    network.classifier = student.last if linear else None
+    return FittedNetwork(
+        network=network, head=fitted, metric=settings.metric, best_epoch=run.best_epoch,
+        curves={name: curves[name] for name in CURVES if name in curves}, epochs=run.epoch,
+        resumed=resumed, seconds=time.perf_counter() - began,
+    )  # fmt: skip
+
+
+CURVES = ("training loss", "training accuracy", "validation loss", "validation accuracy")
+
+
+def _learn(
+    model: Any, given: Tensor, wanted: Tensor, whole: int, link: Link, weight: Tensor | None,
+    settings: FinetuneSettings, fabric: Fabric,
+) -> float:  # fmt: skip
+    """Add this process's gradients, a part at a time; return the loss of the whole batch."""
+    loss = torch.zeros((), device=fabric.device)
+    parts = [part.tensor_split(settings.accumulate) for part in (given, wanted)]
+    for number, (some, theirs) in enumerate(zip(*parts, strict=True), start=1):
+        with fabric.no_backward_sync(model, enabled=number < settings.accumulate):
+            losses = row_losses(
+                model(some), theirs, link, smoothing=settings.label_smoothing, class_weight=weight
+            )
+            # Processes are averaged, so each counts its share that many times.
+            fabric.backward(losses.sum() * (fabric.world_size / whole))
+        loss += losses.detach().sum() / whole
+    return float(total(loss, fabric))
+
+
+class Student(nn.Module):
+    """What learns: the back of the network, and the head as torch layers."""
+
+    def __init__(self, back: nn.Module, head: Head, dropout: float) -> None:
+        super().__init__()
+        self.back = back
+        self.dropout = nn.Dropout(dropout)
+        hidden = head.hidden_weight
+        self.hidden = None if hidden is None else _linear(hidden, head.hidden_bias)
+        self.last = _linear(head.output_weight, head.output_bias)
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        """Return logits (n, outputs)."""
+        features = self.dropout(self.back(inputs))
+        if self.hidden is not None:
+            features = torch.relu(self.hidden(features))
+        logits: Tensor = self.last(features)
+        return logits
+
+    def head_parameters(self) -> list[nn.Parameter]:
+        """Return those of the head."""
+        layers = [self.last] if self.hidden is None else [self.hidden, self.last]
+        return [parameter for layer in layers for parameter in layer.parameters()]
+
+    def head(self) -> Head:
+        """Return the head as arrays."""
+        arrays = [parameter.detach().numpy().copy() for parameter in self.head_parameters()]
+        return Head(*arrays[-2:], *arrays[:-2])
+
+
+def _linear(weight: Any, bias: Any) -> nn.Linear:
+    layer = nn.Linear(weight.shape[1], weight.shape[0])
+    with torch.no_grad():
+        layer.weight.copy_(torch.from_numpy(weight))
+        layer.bias.copy_(torch.from_numpy(bias))
+    return layer
+
+
+def _optimiser(
+    thawed: Thawed, student: Student, settings: FinetuneSettings
+) -> torch.optim.Optimizer:
+    """AdamW; each stage has its own learning rate, and its biases and gains do not decay."""
+    count = len(thawed.stages)
+    rates = [
+        settings.learning_rate * settings.stage_factor ** (count - 1 - number)
+        for number in range(count)
+    ]
+    parts = [*zip(thawed.stages, rates, strict=True)]
+    parts.append((student.head_parameters(), settings.head_learning_rate))
+    groups = []
+    for parameters, rate in parts:
+        for decays in (True, False):
+            chosen = [one for one in parameters if (one.ndim > 1) == decays]
+            decay = settings.weight_decay if decays else 0.0
+            if chosen:
+                groups.append(
+                    {"params": chosen, "lr": rate, "highest": rate, "weight_decay": decay}
+                )
+    return torch.optim.AdamW(groups, fused=True)
+
+
+# --- what the network is given ------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Judge:
+    """Pictures that measure an epoch.
+
+    Attributes:
+        batch: positions among them -> what the student takes.
+        targets: of all of them.
+    """
+
+    batch: Callable[[Tensor], Tensor]
+    targets: Tensor
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """Where batches come from.
+
+    Attributes:
+        training: rows, epoch (from 0), chance -> this process's share of a varied batch, and of its
+            targets.
+        judges: "training", a fixed sample of the training pictures as they are, and "validation".
+    """
+
+    training: Callable[[Tensor, int, torch.Generator], tuple[Tensor, Tensor]]
+    judges: dict[str, Judge]
+
+
+class Pictures:
+    """Pixels as the network takes them, varied or as they are."""
+
+    def __init__(self, data: PixelData, size: int, policy: Policy, fabric: Fabric) -> None:
+        self.size, self.policy, self.fabric = size, policy, fabric
+        self.pixels = data.pixels
+        self.targets = torch.from_numpy(data.targets).to(fabric.device)
+
+    def plain(self, rows: Tensor) -> Tensor:
+        """Return (n, 3, S, S) as they are."""
+        pixels = self._read(rows)
+        if pixels.shape[-1] == self.size:
+            return pixels.contiguous(memory_format=torch.channels_last)
+        return self._varied(pixels, POLICIES["none"], torch.zeros(len(rows), len(DRAWN)))
+
+    def varied(self, rows: Tensor, chance: torch.Generator) -> Tensor:
+        """Return (n, 3, S, S), each changed by the policy, but not mixed."""
+        return self._varied(self._read(rows), self.policy, draw(len(rows), chance))
+
+    def batch(self, rows: Tensor, chance: torch.Generator, outputs: int) -> tuple[Tensor, Tensor]:
+        """Return this process's share of a varied and mixed batch, and of its targets."""
+        targets = self.targets[rows.to(self.targets.device)]
+        drawn = draw(len(rows), chance)
+        if not self.policy.mixes:
+            own = self._read(share_of(rows, self.fabric))
+            varied = self._varied(own, self.policy, share_of(drawn, self.fabric))
+            return varied, share_of(targets, self.fabric)
+        if not targets.is_floating_point():
+            targets = F.one_hot(targets, outputs).float()
+        varied = self._varied(self._read(rows), self.policy, drawn)
+        mixed, targets = mix(varied, targets, self.policy, chance)
+        return share_of(mixed, self.fabric), share_of(targets, self.fabric)
+
+    def _read(self, rows: Tensor) -> Tensor:
+        chosen = np.ascontiguousarray(self.pixels[rows.numpy()])
+        return torch.from_numpy(chosen).to(self.fabric.device)
+
+    def _varied(self, pixels: Tensor, policy: Policy, drawn: Tensor) -> Tensor:
+        varied = vary(pixels, policy, drawn, self.size)
+        return varied.contiguous(memory_format=torch.channels_last)
+
+
+def _inputs(
+    thawed: Thawed, prepared: PreparedBackbone, train: PixelData, validation: PixelData,
+    outputs: int, settings: FinetuneSettings, fabric: Fabric, folder: Path, progress: Progress,
+) -> Inputs:  # fmt: skip
+    """Pixels, varied anew for each batch; or views that the frozen stages have seen once."""
+    policy = find_policy(settings.augment)
+    pictures = Pictures(train, prepared.size, policy, fabric)
+    held = Pictures(validation, prepared.size, policy, fabric)
+    sample = _sample(len(train), min(len(validation), SAMPLE), settings.seed)
+    if thawed.front is None:
+        judges = {
+            "training": Judge(lambda rows: pictures.plain(sample[rows]), pictures.targets[sample]),
+            "validation": Judge(held.plain, held.targets),
+        }
+        return Inputs(lambda rows, _, chance: pictures.batch(rows, chance, outputs), judges)
+    front = thawed.front.to(fabric.device)
+
+    def look(pixels: Tensor) -> Tensor:
+        with fabric.autocast():
+            activations: Tensor = front(pixels)
+        return activations
+
+    looks: dict[str, tuple[Any, int, int]] = {
+        "training": (lambda rows, _: look(pictures.plain(sample[rows])), len(sample), 0),
+        "validation": (lambda rows, _: look(held.plain(rows)), len(validation), 0),
+        "views": (
+            lambda rows, chance: look(pictures.varied(rows, chance)), len(train), settings.views
+        ),
+    }  # fmt: skip
+    key = f"{prepared.key} {settings}"
+    many = sum(count * max(views, 1) for _, count, views in looks.values())
+    with progress.stage("views", many, f"looking at {settings.views} views") as advance:
+        seen = {
+            name: look_at_views(
+                way, count, views, settings.seed, folder / f"{name}.activations",
+                key=key, advance=advance,
+            )
+            for name, (way, count, views) in looks.items()
+        }  # fmt: skip
+
+    def stored(rows: Tensor, epoch: int, _: torch.Generator) -> tuple[Tensor, Tensor]:
+        own = share_of(rows, fabric)
+        return seen["views"].of(own, epoch).to(fabric.device), pictures.targets[own]
+
+    judges = {
+        "training": Judge(lambda rows: seen["training"].of(rows, 0), pictures.targets[sample]),
+        "validation": Judge(lambda rows: seen["validation"].of(rows, 0), held.targets),
+    }
+    return Inputs(stored, judges)
+
+
+def _sample(rows: int, count: int, seed: int) -> Tensor:
+    chosen = torch.randperm(rows, generator=torch.Generator().manual_seed(seed))[:count]
+    return chosen.sort().values
+
+
+def _title(thawed: Thawed) -> str:
+    which = f"{len(thawed.stages)} of {thawed.total} stages"
+    return f"fine-tuning {which if len(thawed.stages) < thawed.total else 'everything'}"
+
+
+def _order(rows: int, seed: int, epoch: int) -> Tensor:
+    """Return the rows in the order of one epoch, which depends on nothing but seed and epoch."""
+    state = np.random.SeedSequence((seed, epoch)).generate_state(1)
+    return torch.randperm(rows, generator=torch.Generator().manual_seed(int(state[0])))
+
+
+def _measure(model: Any, judges: dict[str, Judge], link: Link, fabric: Fabric) -> dict[str, float]:
+    """Return loss (nats a picture) and accuracy of each judge, without dropout."""
+    model.eval()
+    measures: dict[str, float] = {}
+    for name, judge in judges.items():
+        sums = torch.zeros(2, dtype=torch.float64, device=fabric.device)
+        mine = share_of(torch.arange(len(judge.targets)), fabric)
+        with torch.no_grad():
+            for rows in mine.split(EVALUATED_TOGETHER):
+                logits = model(judge.batch(rows).to(fabric.device))
+                wanted = judge.targets[rows.to(judge.targets.device)]
+                sums[0] += row_losses(logits, wanted, link).sum()
+                sums[1] += correct(logits, wanted, link).sum()
+        loss, accuracy = (total(sums, fabric) / len(judge.targets)).tolist()
+        measures |= {f"{name} loss": loss, f"{name} accuracy": accuracy}
+    return measures
+
+
+# --- the run, and how it goes on after a stop ---------------------------------------------------
+
+
+def _identity(
+    prepared: PreparedBackbone, train: PixelData, validation: PixelData,
+    settings: FinetuneSettings, head: Head,
+) -> str:  # fmt: skip
+    """Return a digest of what a stopped run must have in common with the one that takes it up."""
+    digest = hashlib.sha256(f"{prepared.key} {sorted(asdict(settings).items())}".encode())
+    for data in (train, validation):
+        digest.update(f"{data.pixels.shape}".encode())
+        digest.update(np.ascontiguousarray(data.pixels[:: max(1, len(data) // 16)]).tobytes())
+        digest.update(data.targets.tobytes())
+    for array in head.tensors().values():
+        digest.update(array.tobytes())
+    return digest.hexdigest()
+
+
+class Run:
+    """Where a training stands, and its checkpoints.
+
+    Attributes:
+        epoch: how many are done.
+        step: how many of the present one are done.
+        steps: of each epoch.
+        chance: what augmentation draws from.
+        average: the moving average of the weights; what is judged and shipped.
+        best_epoch: 0 for the network it began with.
+        best: (metric, loss) of that epoch, higher being better.
+        begun: whether the network it began with has been judged.
+    """
+
+    def __init__(
+        self, folder: Path, settings: FinetuneSettings, student: nn.Module,
+        optimiser: Any, fabric: Fabric, rows: int,
+    ) -> None:  # fmt: skip
+        self.folder, self.settings, self.fabric = folder, settings, fabric
+        self.optimiser, self.student, self.rows = optimiser, student, rows
+        self.average = WeightAverage(student, settings.average)
+        self.learning = [one for one in student.parameters() if one.requires_grad]
+        self.steps = max(1, -(-rows // settings.batch_size))
+        self.epoch = self.step = self.best_epoch = 0
+        self.chance = torch.Generator().manual_seed(settings.seed)
+        self.best = (-float("inf"), -float("inf"))
+        self.begun = False
+        self.identity = ""
+        self._saved, self._spent = time.perf_counter(), 0.0
+
+    def set_learning_rate(self, step: int) -> float:
+        """Set every group's rate for a step of the present epoch; return the last stage's."""
+        steps = self.steps * self.settings.epochs
+        factor = learning_rate_factor(
+            self.epoch * self.steps + step, steps, warm_up=round(self.settings.warm_up * steps)
+        )
+        for group in self.optimiser.param_groups:
+            group["lr"] = group["highest"] * factor
+        return self.settings.learning_rate * factor
+
+    def judge(self, epoch: int, measures: dict[str, float]) -> None:
+        """Keep the weights as they are now if they are the best so far."""
+        loss, chosen = measures["validation loss"], measures[self.settings.metric]
+        found = (-loss if self.settings.metric == "validation loss" else chosen, -loss)
+        self.begun = True
+        if found > self.best:
+            self.best, self.best_epoch = found, epoch
+            if self.fabric.is_global_zero:
+                save_checkpoint(self.folder / BEST, {"weights": self.learning, "epoch": epoch})
+
+    def give_back_best(self) -> None:
+        """Give the network the weights of the best epoch."""
+        self.fabric.barrier()
+        _fill(self.learning, load_checkpoint(self.folder / BEST)["weights"])
+
+    def out_of_patience(self) -> bool:
+        """Say whether the last epochs brought nothing."""
+        patience = self.settings.patience
+        return patience is not None and self.epoch - self.best_epoch >= patience
+
+    def best_note(self) -> str:
+        """Return the best measure so far, for people."""
+        value = abs(self.best[0])
+        return f"best {self.settings.metric} {value:.3f} (epoch {self.best_epoch})"
+
+    def pictures_seen(self) -> int:
+        """Return how many pictures were trained on, in all epochs."""
+        sizes = torch.arange(self.rows).tensor_split(self.steps)[: self.step]
+        return self.epoch * self.rows + sum(map(len, sizes))
+
+    def save_sometimes(self) -> None:
+        """Write a checkpoint a minute, or less often where writing takes long."""
+        since = time.perf_counter() - self._saved
+        # All processes must agree, because all take part in saving.
+        wish = torch.tensor(float(since > max(SECONDS_BETWEEN_CHECKPOINTS, 20 * self._spent)))
+        if total(wish.to(self.fabric.device), self.fabric):
+            self.save()
+
+    def save(self) -> None:
+        """Write all that the run needs to go on."""
+        began = time.perf_counter()
+        randomness = random_states(self.fabric)
+        if self.fabric.is_global_zero:
+            save_checkpoint(self.folder / LAST, {
+                "identity": self.identity, "epoch": self.epoch, "step": self.step,
+                "best": self.best, "best_epoch": self.best_epoch,
+                "weights": self.learning, "optimiser": self.optimiser.state_dict(),
+                "average": self.average.state_dict(), "chance": self.chance.get_state(),
+                "randomness": randomness,
+            })  # fmt: skip
+        self._saved = time.perf_counter()
+        self._spent = self._saved - began
+
+    def take_up(self, identity: str) -> None:
+        """Go on where an earlier, stopped run left the folder.
+
+        Raises:
+            ConfigError: the checkpoint is damaged, or of a run with other data or settings.
+        """
+        self.identity = identity
+        if not (self.folder / LAST).exists():
+            return
+        state = load_checkpoint(self.folder / LAST)
+        if state.get("identity") != identity:
+            raise ConfigError(
+                f"{self.folder / LAST} is from a run with other pictures or settings; give another "
+                "folder, or delete it to train from the beginning."
+            )
+        self.epoch, self.step = state["epoch"], state["step"]
+        self.best, self.best_epoch = tuple(state["best"]), state["best_epoch"]
+        self.begun = True
+        _fill(self.learning, state["weights"])
+        load_optimiser(self.optimiser, state["optimiser"])
+        self.average.load_state_dict(state["average"])
+        self.chance.set_state(state["chance"])
+        restore_random_states(state["randomness"], self.fabric)
+
+
+@torch.no_grad()
+def _fill(parameters: list[nn.Parameter], values: list[Tensor]) -> None:
+    for parameter, value in zip(parameters, values, strict=True):
+        parameter.copy_(value)
+
+
+def _refuse_non_finite(loss: float, run: Run, rate: float) -> None:
+    if not np.isfinite(loss):
+        raise ConfigError(
+            f"the loss is {loss} at step {run.step + 1} of {run.steps} of epoch {run.epoch + 1}, "
+            f"learning rate {rate:.3g}; try a smaller learning_rate, or clip."
+        )
