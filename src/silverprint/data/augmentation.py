@@ -315,8 +315,10 @@ def mix(
     given = [alpha for alpha in (policy.mixup, policy.cutmix) if alpha]
     pasted = coin < 0.5 if len(given) == 2 else torch.full((count,), bool(policy.cutmix))
     alpha = torch.where(pasted, policy.cutmix or 1.0, policy.mixup or 1.0)
-    # The partner's share; none where the picture is left alone.
-    share = torch.where(mixed < policy.mix, _beta(alpha, generator), 0.0)
+    share = _beta(alpha, generator)
+    # The partner's share is the smaller one, so that every picture of the batch is in it as the
+    # greater part of something; Beta(alpha, alpha) is symmetric. None where left alone.
+    share = torch.where(mixed < policy.mix, torch.minimum(share, 1 - share), 0.0)
     side = torch.where(pasted, share, 0.0).sqrt()
     inside, area = _rectangle(side, side, x, y, pixels)
     blend = torch.where(pasted, 0.0, share).to(pixels.device)

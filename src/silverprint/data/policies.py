@@ -183,12 +183,12 @@ POLICIES: dict[str, Policy] = {
     ),
     "digits": Policy(
         "handwritten digits and letters, light on dark",
-        rotation=10, shear=8, zoom=(0.9, 1.1), translation=0.08,
+        rotation=10, shear=8, zoom=(0.9, 1.1), translation=0.07,
     ),
     "signs": Policy(
         "hand signs, traffic signs: all that has a left and a right",
         rotation=12, area=(0.7, 1), aspect=1.2, zoom=(0.85, 1.1), translation=0.06,
-        brightness=0.3, contrast=0.3, saturation=0.2,
+        brightness=0.25, contrast=0.25, saturation=0.2,
     ),
     "small": Policy(
         f"things in pictures of up to {SMALL} pixels",
@@ -200,8 +200,8 @@ POLICIES: dict[str, Policy] = {
     ),
     "strong": Policy(
         "photos of things, few of them, or many epochs",
-        rotation=10, area=(0.25, 1), aspect=4 / 3, flip=0.5, brightness=0.3, contrast=0.3,
-        saturation=0.3, hue=8, erase=0.25, mixup=0.2, cutmix=1.0, mix=0.5, edges="mirror",
+        rotation=10, area=(0.25, 1), aspect=4 / 3, flip=0.5, brightness=0.25, contrast=0.25,
+        saturation=0.25, hue=5, erase=0.25, mixup=0.2, cutmix=1.0, mix=0.5, edges="mirror",
     ),
     "overhead": Policy(
         "seen from above, with no up or down: satellites, microscopes, plates",
@@ -236,7 +236,8 @@ def suggest_policy(classes: Sequence[str], side: int) -> tuple[str, str]:
     """
     names = [name.strip().casefold() for name in classes]
     if names and all(name.isdecimal() for name in names):
-        return "digits", "the classes are numbers"
+        name = "digits" if side <= SMALL else "signs"
+        return name, "the classes are numbers, and a flip might change what they stand for"
     if names and all(len(name) == 1 for name in names):
         return "signs", "the classes are single characters, which a flip would change"
     words = {word for name in names for word in _words(name)}
