@@ -464,6 +464,88 @@ def test_the_default_heads_are_few_and_differ() -> None:
     assert {config.exact for config in configs} == {True, False}
 
 
+# ---- How weights begin, and L1 ----
+
+
+WAYS = {
+    "zeros": (0, 0),
+    "ones": (0, 0),
+    "uniform": (1 / 3 / 400, 1 / 3 / 300),
+    "normal": (1 / 400, 1 / 300),
+    "xavier": (2 / 700, 2 / 310),
+    "he": (2 / 400, 1 / 300),
+}
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_weights_begin_as_asked(way) -> None:
+    """400 features, 300 hidden units, 10 outputs; biases are always zero."""
+    config = HeadConfig(hidden_size=300, learning_rate=1e-3, initialisation=way)
+    candidate = Candidate(Problem(config, torch.ones(4), None), inputs=400, outputs=10, seed=0)
+    for weight, variance in zip((candidate.first, candidate.second), WAYS[way], strict=True):
+        assert weight.mean().item() == pytest.approx(float(way == "ones"), abs=0.01)
+        assert weight.var().item() == pytest.approx(variance, rel=0.1, abs=1e-9)
+    assert not candidate.first_bias.any()
+    assert not candidate.second_bias.any()
+
+
+def test_a_linear_head_begins_at_zeros_unless_told() -> None:
+    for way, expected in (("he", 0.0), ("ones", 1.0)):
+        config = HeadConfig(learning_rate=1e-3, initialisation=way)
+        candidate = Candidate(Problem(config, torch.ones(4), None), inputs=4, outputs=3, seed=0)
+        assert (candidate.first == expected).all()
+
+
+def test_from_equal_weights_hidden_units_stay_equal() -> None:
+    """Zeros never learn more than the classes' shares; ones are one unit many times over."""
+    train, validation = pair(300, 3)
+    configs = [replace(HIDDEN, initialisation=way) for way in ("he", "zeros", "ones")]
+    he, zeros, ones = fit_heads(configs, train, validation, PLAIN)
+    assert he.accuracy > 0.9
+    assert zeros.loss == pytest.approx(np.log(3), abs=0.02)
+    assert not zeros.head.hidden_weight.any()
+    np.testing.assert_allclose(ones.head.hidden_weight, ones.head.hidden_weight[:1].repeat(16, 0))
+    assert he.loss < ones.loss - 0.1
+
+
+def test_a_new_setting_leaves_the_seeds_of_old_heads_alone() -> None:
+    """These numbers are from before there was l1 or a choice of initialisation."""
+    assert HeadConfig().seed(0) == 23227280093365099
+    assert HeadConfig(16, 1e-3).seed(0) == 35350565804446803
+    assert HeadConfig(16, 1e-3, l1=1e-3).seed(0) != HeadConfig(16, 1e-3).seed(0)
+    assert HeadConfig(16, 1e-3, initialisation="xavier").seed(0) != HeadConfig(16, 1e-3).seed(0)
+
+
+def test_l1_empties_what_does_not_matter() -> None:
+    """Of 40 columns 6 tell the classes apart. What is noise gets next to no weight."""
+    features, labels = clouds(600, 3)
+    noise = np.random.default_rng(5).normal(0, 1, (600, 34)).astype(np.float32)
+    data = data_of(np.concatenate([features, noise], axis=1), labels)
+    plain = HeadConfig(learning_rate=3e-3, weight_decay=0.0)
+    settings = replace(PLAIN, epochs=80, patience=80)
+    free, sparse, strong = fit_heads(
+        [plain, replace(plain, l1=3e-2), replace(plain, l1=2.0)], data, data, settings
+    )
+    free_noise, sparse_noise = (
+        np.abs(fitted.head.output_weight[:, 6:]).mean() for fitted in (free, sparse)
+    )
+    assert sparse_noise < 0.2 * free_noise
+    assert np.abs(sparse.head.output_weight[:, :6]).mean() > 5 * sparse_noise
+    assert sparse.accuracy > 0.9
+    assert strong.loss > sparse.loss + 0.3
+
+
+def test_l1_of_one_head_is_nothing_to_another() -> None:
+    train, validation = pair()
+    alone = fit_heads([HIDDEN], train, validation, PLAIN)[0]
+    beside = fit_heads([replace(HIDDEN, l1=0.1), HIDDEN], train, validation, PLAIN)
+    assert beside[1].curves["validation loss"] == pytest.approx(
+        alone.curves["validation loss"], rel=1e-5
+    )
+    sums = [np.abs(fitted.head.hidden_weight).sum() for fitted in beside]
+    assert sums[0] < 0.9 * sums[1]
+
+
 # ---- Settings ----
 
 
@@ -477,6 +559,17 @@ def test_the_default_heads_are_few_and_differ() -> None:
         ({"label_smoothing": 1.5}, r"label_smoothing must lie within 0\.\.1; got 1.5"),
         ({"learning_rate": 0.0}, r"learning_rate must lie within above 0, at most 10; got 0.0"),
         ({"learning_rate": float("inf")}, r"learning_rate must lie within .* got inf"),
+        ({"l1": -1.0, "learning_rate": 0.1}, r"l1 must lie within 0\.\.10; got -1.0"),
+        ({"l1": 0.1}, r"an exact head takes no l1, got 0.1; give a learning_rate"),
+        (
+            {"initialisation": "xavir"},
+            r"one of zeros, ones, .* got 'xavir'\. Did you mean 'xavier'",
+        ),
+        ({"hidden_size": 1.5}, r"hidden_size must be a whole number; got 1.5"),
+        ({"hidden_size": True}, r"hidden_size must be a whole number; got True"),
+        ({"dropout": "half"}, r"dropout must be a number; got 'half'"),
+        ({"dropout": None}, r"dropout must be a number; got None"),
+        ({"batch_norm": 1}, r"batch_norm must be true or false; got 1"),
         ({"hidden_size": 8}, r"a head with a hidden layer needs a learning_rate, such as 0.001"),
     ],
 )

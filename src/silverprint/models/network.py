@@ -99,12 +99,13 @@ def initialise(network: nn.Module, way: Initialisation, generator: torch.Generat
         )
     for layer in network.modules():
         if isinstance(layer, (nn.Linear, nn.Conv2d)) and layer.weight.requires_grad:
-            _draw(layer.weight, way, generator)
+            draw_weight(layer.weight, way, generator)
             if layer.bias is not None:
                 nn.init.zeros_(layer.bias)
 
 
-def _draw(weight: Tensor, way: Initialisation, generator: torch.Generator) -> None:
+def draw_weight(weight: Tensor, way: Initialisation, generator: torch.Generator) -> None:
+    """Draw one weight (units, inputs, ...) in place, as `initialise` says."""
     inputs = weight[0].numel()
     if way in ("zeros", "ones"):
         nn.init.constant_(weight, float(way == "ones"))

@@ -1,16 +1,20 @@
 """Many classifier heads as one network: their first layers are one matrix product."""
 
 import hashlib
+import math
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from itertools import groupby
+from types import NoneType
+from typing import get_args
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from silverprint.errors import ConfigError
+from silverprint.errors import ConfigError, closest
 from silverprint.models.head import Head
+from silverprint.models.network import Initialisation, draw_weight
 
 # From this many stacked columns on, bf16 products are worth their rounding.
 REDUCED_COLUMNS = 4096
@@ -27,6 +31,10 @@ class HeadConfig:
         weight_decay: decoupled (AdamW); for an exact head the L2 penalty weight_decay / 2 * |W|^2.
         label_smoothing: share of the target spread over all classes.
         batch_norm: whether the hidden layer is batch-normalised before its ReLU.
+        l1: added to the loss: this times the sum of all absolute weights; not of an exact head.
+        initialisation: how weights begin: "zeros", "ones", "uniform", "normal", "xavier" or "he"
+            (see models/network.py). "he" draws what follows the ReLUs from N(0, 1/n), and a linear
+            head, which has no symmetry to break, begins at zeros. No matter to an exact head.
     """
 
     hidden_size: int = 0
@@ -35,13 +43,17 @@ class HeadConfig:
     weight_decay: float = 1e-2
     label_smoothing: float = 0.0
     batch_norm: bool = False
+    l1: float = 0.0
+    initialisation: Initialisation = "he"
 
     def __post_init__(self) -> None:
+        self._check_types()
         rules: list[tuple[str, float, bool, str]] = [
             ("hidden_size", self.hidden_size, 0 <= self.hidden_size <= 65536, "0..65536"),
             ("dropout", self.dropout, 0 <= self.dropout < 1, "0..1, 1 excluded"),
             ("weight_decay", self.weight_decay, 0 <= self.weight_decay <= 10, "0..10"),
             ("label_smoothing", self.label_smoothing, 0 <= self.label_smoothing < 1, "0..1"),
+            ("l1", self.l1, 0 <= self.l1 <= 10, "0..10"),
         ]
         if self.learning_rate is not None:
             rate = self.learning_rate
@@ -51,6 +63,33 @@ class HeadConfig:
                 raise ConfigError(f"{name} must lie within {bounds}; got {value}.")
         if self.learning_rate is None and self.hidden_size:
             raise ConfigError("a head with a hidden layer needs a learning_rate, such as 0.001.")
+        if self.learning_rate is None and self.l1:
+            raise ConfigError(
+                f"an exact head takes no l1, got {self.l1}; give a learning_rate, such as 0.001, "
+                "or use weight_decay, its L2 penalty."
+            )
+
+    def _check_types(self) -> None:
+        """Refuse a word where a number belongs; JSON files and command lines hold anything."""
+        kinds: dict[str, tuple[tuple[type, ...], str]] = {
+            field.name: ((int, float), "a number") for field in fields(self)
+        }
+        kinds["hidden_size"] = ((int,), "a whole number")
+        kinds["learning_rate"] = ((int, float, NoneType), "a number, or nothing")
+        ways: tuple[str, ...] = get_args(Initialisation)
+        for name, (kind, words) in kinds.items():
+            value = getattr(self, name)
+            if name == "batch_norm":
+                if not isinstance(value, bool):
+                    raise ConfigError(f"{name} must be true or false; got {value!r}.")
+            elif name == "initialisation":
+                if value not in ways:
+                    near = closest(str(value), ways)
+                    raise ConfigError(
+                        f"{name} must be one of {', '.join(ways)}; got {value!r}.{near}"
+                    )
+            elif isinstance(value, bool) or not isinstance(value, kind):
+                raise ConfigError(f"{name} must be {words}; got {value!r}.")
 
     @property
     def exact(self) -> bool:
@@ -59,7 +98,12 @@ class HeadConfig:
 
     def seed(self, base: int) -> int:
         """A seed of its own, so that no head depends on what is trained beside it."""
-        text = repr((base, sorted(asdict(self).items())))
+        told = asdict(self)
+        # What came later counts only where it is used, so that earlier heads stay as they were.
+        for name, default in (("l1", 0.0), ("initialisation", "he")):
+            if told[name] == default:
+                del told[name]
+        text = repr((base, sorted(told.items())))
         return int.from_bytes(hashlib.sha256(text.encode()).digest()[:7], "big")
 
 
@@ -88,16 +132,14 @@ class Candidate(nn.Module):
         width = config.hidden_size or outputs
         self.config = config
         self.problem = problem
-        # He initialisation for ReLUs; a linear head starts at nothing known.
-        deviation = (2 / inputs) ** 0.5 if config.hidden_size else 0.0
-        self.first = nn.Parameter(torch.randn(width, inputs, generator=generator) * deviation)
+        gain = 2.0 if config.hidden_size else 0.0  # a linear head starts at nothing known
+        self.first = nn.Parameter(self._drawn(width, inputs, gain, generator))
         normed = config.batch_norm and config.hidden_size > 0
         # Batch norm takes this bias off again: its gradient would be rounding errors, which AdamW
         # scales to full steps.
         self.first_bias = nn.Parameter(torch.zeros(width), requires_grad=not normed)
         if config.hidden_size:
-            deviation = (1 / width) ** 0.5
-            self.second = nn.Parameter(torch.randn(outputs, width, generator=generator) * deviation)
+            self.second = nn.Parameter(self._drawn(outputs, width, 1.0, generator))
             self.second_bias = nn.Parameter(torch.zeros(outputs))
         if normed:
             self.norm = nn.BatchNorm1d(width)
@@ -108,6 +150,21 @@ class Candidate(nn.Module):
         self.curves: dict[str, list[float]] = {
             name: [] for name in ("training loss", "validation loss", "validation accuracy")
         }
+
+    def _drawn(self, units: int, inputs: int, gain: float, chance: torch.Generator) -> Tensor:
+        """Return fresh weights (units, inputs); "he" draws from N(0, gain / inputs)."""
+        if self.config.initialisation == "he":
+            return torch.randn(units, inputs, generator=chance) * math.sqrt(gain / inputs)
+        weight = torch.empty(units, inputs)
+        draw_weight(weight, self.config.initialisation, chance)
+        return weight
+
+    def penalise(self) -> None:
+        """Add the gradient of the L1 penalty to that of the loss."""
+        if self.config.l1:
+            for weight in self.decayed():
+                assert weight.grad is not None
+                weight.grad.add_(weight.detach().sign(), alpha=self.config.l1)
 
     def decayed(self) -> list[nn.Parameter]:
         """The weight matrices; biases and batch-norm scales are not decayed."""

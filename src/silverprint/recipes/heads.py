@@ -294,6 +294,8 @@ def train_together(
             each.sum().backward()
             assert columns.grad is not None
             stack.first_layer_gradient(columns.grad, batch.features)
+            for candidate in stack.candidates:
+                candidate.penalise()
             optimiser.step()
             for candidate in stack.candidates:
                 candidate.forget_gradients()
