@@ -69,3 +69,12 @@ def test_json_keeps_everything_but_the_folders() -> None:
     assert plain["backbone_options"] == {"mean": "0.5"}
     assert plain["dropout"] == [0.1, 0.2]
     assert settings.weights == Path("/home/me/w.pth")
+
+
+def test_l1_and_initialisation_are_tried_by_trained_heads() -> None:
+    heads = TrainSettings.of(hidden_size=[0, 8], l1=[0, 1e-4], initialisation="xavier").heads()
+    assert len(heads) == 4
+    assert all(head.learning_rate == 1e-3 for head in heads)
+    assert {head.l1 for head in heads} == {0, 1e-4}
+    with pytest.raises(ConfigError, match="initialisation"):
+        TrainSettings.of(initialisation="hee").heads()

@@ -14,7 +14,7 @@ processor the result is the same to the last bit.
 
 import hashlib
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal, get_args
@@ -36,6 +36,7 @@ from silverprint.data.augmentation import (
     mix,
     vary,
 )
+from silverprint.data.policies import suggest_policy
 from silverprint.errors import ConfigError, closest
 from silverprint.models.head import Head
 from silverprint.models.thawing import (
@@ -81,7 +82,7 @@ class FinetuneSettings:
         weight_decay: decoupled (AdamW), on weights, not on biases and norms.
         dropout: share of the features silenced.
         label_smoothing: share of the target spread over all classes.
-        augment: a policy by name.
+        augment: a policy by name; "auto" is what `suggest_policy` says of the classes.
         views: of each picture, where the front of the network is frozen.
         warm_up: share of all steps in which the learning rate rises; then it falls along a cosine.
         average: decay of the moving average of the weights, which is judged and shipped; 0: none.
@@ -104,7 +105,7 @@ class FinetuneSettings:
     weight_decay: float = 0.05
     dropout: float = 0.2
     label_smoothing: float = 0.1
-    augment: str = "photos"
+    augment: str = "auto"
     views: int = 4
     warm_up: float = 0.3
     average: float = 0.99
@@ -125,7 +126,8 @@ class FinetuneSettings:
                 f"unfreeze must be all, or how many of the last stages learn, at least 1; got "
                 f"{self.unfreeze!r}."
             )
-        find_policy(self.augment)
+        if self.augment != "auto":
+            find_policy(self.augment)
         for name, choices in CHOICES.items():
             value = getattr(self, name)
             if value not in choices:
@@ -181,8 +183,8 @@ def picture_side(size: int) -> int:
 
 def finetune(
     prepared: PreparedBackbone, head: Head, train: PixelData, validation: PixelData, outputs: int,
-    link: Link, settings: FinetuneSettings, folder: Path, *, progress: Progress | None = None,
-    track: Tracker | None = None,
+    link: Link, settings: FinetuneSettings, folder: Path, *, classes: Sequence[str] = (),
+    progress: Progress | None = None, track: Tracker | None = None,
 ) -> FittedNetwork:  # fmt: skip
     """Train, and return the network of the best epoch; the one it began with if none was better.
 
@@ -197,6 +199,7 @@ def finetune(
         folder: of this very run; holds the last and the best checkpoint, `metrics.jsonl`, and what
             the frozen stages gave. What an earlier, stopped call with the same data and settings
             left there is taken up.
+        classes: their names, which tell whether pictures may be mirrored.
         progress: shows the stages "views" (where something is frozen) and "fine-tune".
         track: mirror the measures to TensorBoard or MLflow.
 
@@ -219,9 +222,12 @@ def finetune(
         student = Student(thawed.back, head, settings.dropout)
         model: Any = fabric.setup_module(student)
         optimiser: Any = fabric.setup_optimizers(_optimiser(thawed, student, settings))
+        automatic = settings.augment == "auto"
+        named = suggest_policy(classes, prepared.size)[0] if automatic else settings.augment
         inputs = _inputs(
-            thawed, prepared, train, validation, outputs, settings, fabric, folder, progress
-        )
+            thawed, prepared, train, validation, outputs, find_policy(named), settings, fabric,
+            folder, progress,
+        )  # fmt: skip
         targets = torch.from_numpy(train.targets)
         weight = weigh_classes(targets, link, outputs, settings.class_weights)
         weight = None if weight is None else weight.to(fabric.device)
@@ -433,10 +439,10 @@ class Pictures:
 
 def _inputs(
     thawed: Thawed, prepared: PreparedBackbone, train: PixelData, validation: PixelData,
-    outputs: int, settings: FinetuneSettings, fabric: Fabric, folder: Path, progress: Progress,
+    outputs: int, policy: Policy, settings: FinetuneSettings, fabric: Fabric, folder: Path,
+    progress: Progress,
 ) -> Inputs:  # fmt: skip
     """Pixels, varied anew for each batch; or views that the frozen stages have seen once."""
-    policy = find_policy(settings.augment)
     pictures = Pictures(train, prepared.size, policy, fabric)
     held = Pictures(validation, prepared.size, policy, fabric)
     sample = _sample(len(train), min(len(validation), SAMPLE), settings.seed)

@@ -115,7 +115,7 @@ def from_scratch(dataset: Dataset, settings: TrainSettings, progress: Progress) 
     with progress.stage("train", total, f"training {settings.scratch.model}") as advance:
         run.network = train_from_scratch(
             parts["train"], parts["validation"], run.outputs, run.link, settings.scratch,
-            run.folder, advance=advance, track=settings.track,
+            run.folder, classes=dataset.classes, advance=advance, track=settings.track,
         )  # fmt: skip
     few = np.repeat(parts["validation"].pixels[:PICTURES], 3 // channels, axis=1)
     ship_network(run, few, settings.scratch.model, "your own: trained on your pictures alone")
@@ -148,7 +148,8 @@ def finetune_network(run: Training, settings: "FinetuneSettings", progress: Prog
             parts[split] = PixelData(pixels.values, targets_of(run, rows[split]))
     run.network = finetune(
         run.prepared, run.head, parts["train"], parts["validation"], run.outputs, run.link,
-        settings, run.folder, progress=progress, track=run.settings.track,
+        settings, run.folder, classes=run.dataset.classes, progress=progress,
+        track=run.settings.track,
     )  # fmt: skip
     if run.network.best_epoch == 0:
         run.notices.append(

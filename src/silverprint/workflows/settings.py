@@ -12,6 +12,7 @@ from silverprint.errors import ConfigError, closest
 from silverprint.runtime.preprocessing import Fit, Preprocessing
 
 if TYPE_CHECKING:
+    from silverprint.models.network import Initialisation
     from silverprint.models.stacked_heads import HeadConfig
     from silverprint.recipes.finetune import FinetuneSettings
     from silverprint.recipes.heads import FitSettings
@@ -36,6 +37,8 @@ class TrainSettings:
         dropout: each to try.
         weight_decay: each to try.
         label_smoothing: each to try.
+        l1: each to try.
+        initialisation: of a trained head's weights, each to try.
         batch_norm: whether hidden layers are batch-normalised.
         epochs: most passes of a head over the features.
         patience: passes without a better validation loss after which a head stops.
@@ -62,6 +65,8 @@ class TrainSettings:
     dropout: tuple[float, ...] = ()
     weight_decay: tuple[float, ...] = ()
     label_smoothing: tuple[float, ...] = ()
+    l1: tuple[float, ...] = ()
+    initialisation: "tuple[Initialisation, ...]" = ()
     batch_norm: bool = False
     epochs: int = 30
     patience: int = 4
@@ -146,18 +151,18 @@ class TrainSettings:
         from silverprint.recipes.heads import default_configs
 
         lists = (self.hidden_size, self.learning_rate, self.dropout, self.weight_decay,
-                 self.label_smoothing)  # fmt: skip
+                 self.label_smoothing, self.l1, self.initialisation)  # fmt: skip
         if not any(lists) and not self.batch_norm:
             return default_configs()
         sizes = self.hidden_size or (128,)
         rates: tuple[float | None, ...] = self.learning_rate or (None,)
         combinations = product(
             sizes, rates, self.dropout or (0.5,), self.weight_decay or (None,),
-            self.label_smoothing or (0.0,),
+            self.label_smoothing or (0.0,), self.l1 or (0.0,), self.initialisation or ("he",),
         )  # fmt: skip
         heads = []
-        for size, rate, dropout, decay, smoothing in combinations:
-            exact = size == 0 and rate is None
+        for size, rate, dropout, decay, smoothing, l1, initialisation in combinations:
+            exact = size == 0 and rate is None and not (self.l1 or self.initialisation)
             heads.append(
                 HeadConfig(
                     hidden_size=size,
@@ -166,6 +171,8 @@ class TrainSettings:
                     weight_decay=(0.03 if exact else 0.1) if decay is None else decay,
                     label_smoothing=smoothing,
                     batch_norm=self.batch_norm and size > 0,
+                    l1=l1,
+                    initialisation=initialisation,
                 )
             )
         return list(dict.fromkeys(heads))
