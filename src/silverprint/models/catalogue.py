@@ -39,8 +39,8 @@ def check_model(model: str, preset: str) -> None:
 
 def build_network(
     model: str, outputs: int, sample: Tensor, *, preset: str = "", widths: tuple[int, ...] = (),
-    dropout: float | None = None, batch_norm: bool = True, initialisation: Initialisation = "he",
-    seed: int = 0,
+    dropout: float | None = None, batch_norm: bool | None = None,
+    initialisation: Initialisation = "he", seed: int = 0,
 ) -> SmallNetwork:  # fmt: skip
     """Return a network with fresh weights.
 
@@ -51,7 +51,7 @@ def build_network(
         preset: a shape by name; empty for the model's first.
         widths: units or channels of each layer, block or group, in place of the preset's.
         dropout: in place of the preset's, before the classifier and, for an mlp, after each layer.
-        batch_norm: of an mlp and a cnn; a resnet always has it.
+        batch_norm: None for the model's own way: a cnn has it, an mlp has not, a resnet always has.
         initialisation: how weights are drawn.
         seed: from which.
 
@@ -63,13 +63,13 @@ def build_network(
     preset = preset or PRESETS[model][0]
     if model == "mlp":
         rate = mlp.DROPOUT if dropout is None else dropout
-        network = mlp.mlp(given, outputs, widths or mlp.WIDTHS, rate, batch_norm)
+        network = mlp.mlp(given, outputs, widths or mlp.WIDTHS, rate, batch_norm or False)
     elif model == "cnn":
         shape = cnn.PRESETS[preset]
         shape = replace(shape, widths=widths or shape.widths)
         if dropout is not None:
             shape = replace(shape, dense_dropout=dropout)
-        network = cnn.cnn(given, outputs, shape, batch_norm)
+        network = cnn.cnn(given, outputs, shape, batch_norm is not False)
     else:
         form = resnet.PRESETS[preset]
         form = replace(form, widths=widths or form.widths)

@@ -270,11 +270,9 @@ class Ticker:
         line = f"epoch {min(state.epoch + 1, self._epochs)}/{self._epochs}"
         if state.step:
             line += f", loss {state.losses[: state.step][-RECENT:].mean().item():.4f}"
-        judged = [
-            name for name in ("validation accuracy", "training accuracy") if name in state.curves
-        ]
-        if judged:
-            line += f", {judged[0]} {state.curves[judged[0]][-1]:.4f}"
+        for name in ("training accuracy", "validation accuracy"):
+            if name in state.curves:
+                line += f", {name} {state.curves[name][-1]:.4f}"
         self._advance(self._unsaid, line)
         self._unsaid, self._said = 0, time.monotonic()
 
@@ -285,11 +283,10 @@ def _precision(settings: ScratchSettings) -> Precision:
 
 
 def _network(settings: ScratchSettings, outputs: int, train: PixelData) -> SmallNetwork:
-    norm = settings.model != "mlp" if settings.batch_norm is None else settings.batch_norm
     network = build_network(
         settings.model, outputs, torch.as_tensor(train.pixels[:: -(-len(train) // STATISTICS)]),
-        preset=settings.preset, widths=settings.widths, dropout=settings.dropout, batch_norm=norm,
-        initialisation=settings.initialisation, seed=settings.seed,
+        preset=settings.preset, widths=settings.widths, dropout=settings.dropout,
+        batch_norm=settings.batch_norm, initialisation=settings.initialisation, seed=settings.seed,
     )  # fmt: skip
     return network.to(memory_format=torch.channels_last)
 
