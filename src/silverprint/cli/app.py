@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 import typer
 
-from silverprint.cli import backbones, datasets, doctor, evaluate, predict, train
+from silverprint.cli import augment, backbones, datasets, doctor, evaluate, predict, train
 from silverprint.cli.common import fail
 from silverprint.errors import SilverprintError
 
@@ -25,6 +25,7 @@ app = typer.Typer(
 app.command("train")(train.train)
 app.command("predict")(predict.predict)
 app.command("evaluate")(evaluate.evaluate)
+app.command("augment")(augment.augment)
 app.command("backbones")(backbones.backbones)
 app.command("datasets")(datasets.datasets)
 app.command("doctor")(doctor.doctor)
