@@ -5,7 +5,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from silverprint.reports.contents import Report
-from silverprint.reports.figures import WIDTH, Scale, dot_rows, line_chart, nice_scale
+from silverprint.reports.drawing import WIDTH, Scale, nice_scale
+from silverprint.reports.figures import dot_rows, line_chart
 from silverprint.reports.markup import (
     NOTHING,
     Markup,

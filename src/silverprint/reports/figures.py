@@ -6,52 +6,24 @@ two stand side by side on a page, and letters keep their size. Nothing is told b
 """
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from silverprint.reports.contents import Curve
+from silverprint.reports.drawing import (
+    WIDTH,
+    Scale,
+    epoch_ticks,
+    horizontal_grid,
+    nice_scale,
+    svg,
+    text,
+)
 from silverprint.reports.markup import Markup, element, join, letters, percent, shorten
 
-WIDTH = 340
 NUMBERED_CLASSES = 25  # up to so many, a heat map's cells hold numbers
 _RULERS = ((0.9, 0.02), (0.8, 0.05), (0.5, 0.1), (0.0, 0.25))  # first value, step
 _LINES = ("solid", "dots", "long", "dash-dot")
-
-
-@dataclass(frozen=True)
-class Scale:
-    """A straight map from values to the page, and its axis labels.
-
-    Attributes:
-        low: the value at `start`; high: the one at `end`.
-        ticks: the values to label.
-    """
-
-    low: float
-    high: float
-    start: float
-    end: float
-    ticks: tuple[float, ...]
-
-    def __call__(self, value: float) -> float:
-        """Return where a value lies on the page."""
-        return self.start + (value - self.low) / (self.high - self.low) * (self.end - self.start)
-
-
-def nice_scale(values: Iterable[float], start: float, end: float, steps: int = 4) -> Scale:
-    """Return a scale over the values that begins and ends on a round number."""
-    known = list(values)
-    low, high = min(known), max(known)
-    if high - low < 1e-9 * max(1.0, abs(high)):
-        half = 0.5 * abs(low) if abs(low) > 1e-6 else 0.5
-        low, high = low - half, high + half
-    rough = (high - low) / steps
-    power = 10.0 ** math.floor(math.log10(rough))
-    step = next(size * power for size in (1, 2, 2.5, 5, 10) if size * power >= rough * 0.999)
-    first, last = math.floor(low / step + 1e-9), math.ceil(high / step - 1e-9)
-    ticks = tuple(round(step * tick, 12) for tick in range(first, last + 1))
-    return Scale(ticks[0], ticks[-1], start, end, ticks)
 
 
 def line_chart(curves: Sequence[Curve], label: str, best: str = "low") -> Markup:
@@ -70,22 +42,22 @@ def line_chart(curves: Sequence[Curve], label: str, best: str = "low") -> Markup
     if best == "low" and 0 <= min(values) < 0.4 * max(values):
         values.append(0.0)
     height = legend + 206
-    across = Scale(1, max(epochs, 2), 44, WIDTH - 12, _epoch_ticks(epochs))
+    across = Scale(1, max(epochs, 2), 44, WIDTH - 12, epoch_ticks(epochs))
     up = nice_scale(values, height - 34, legend + 16)
     if best == "high" and up.high > 1 >= max(values):
         up = Scale(up.low, 1.0, up.start, up.end, tuple(tick for tick in up.ticks if tick <= 1))
     write = (lambda value: f"{100 * value:g}%") if best == "high" else (lambda value: f"{value:g}")
-    parts = [_horizontal_grid(up, 44, WIDTH - 12, write)]
-    parts += [_text(across(tick), height - 17, f"{tick:g}", "middle") for tick in across.ticks]
-    parts.append(_text(WIDTH - 12, height - 3, "epoch", "end"))
+    parts = [horizontal_grid(up, 44, WIDTH - 12, write)]
+    parts += [text(across(tick), height - 17, f"{tick:g}", "middle") for tick in across.ticks]
+    parts.append(text(WIDTH - 12, height - 3, "epoch", "end"))
     for row, curve in enumerate(ordered):
         style = _line_style(ordered, row)
         parts.append(_polyline(curve, across, up, style))
         y = 8 + 16 * row
         parts.append(element("path", d=f"M44 {y}h26", class_=style))
-        parts.append(_text(77, y + 4, shorten(curve.name, 36), class_="name"))
+        parts.append(text(77, y + 4, shorten(curve.name, 36), class_="name"))
     parts.append(_best_point(ordered[-1] if epochs else None, across, up, best))
-    return _svg(WIDTH, height, parts, label)
+    return svg(WIDTH, height, parts, label)
 
 
 def heat_map(matrix: Sequence[Sequence[int]], names: Sequence[str], label: str) -> Markup:
@@ -103,8 +75,8 @@ def heat_map(matrix: Sequence[Sequence[int]], names: Sequence[str], label: str) 
     top, overhang = (longest * 0.72 + 14, longest * 0.72) if numbered else (longest + 4, 4.0)
     cell = min(54.0, (700 - left - overhang) / count) if numbered else max(7.5, 760 / count)
     parts = [
-        _text(left - 6, top - 24, "predicted →", "end", class_="axis"),
-        _text(left - 6, top - 8, "truth ↓", "end", class_="axis"),
+        text(left - 6, top - 24, "predicted →", "end", class_="axis"),
+        text(left - 6, top - 8, "truth ↓", "end", class_="axis"),
         element("rect", x=left, y=top, width=cell * count, height=cell * count, class_="frame"),
     ]
     turn = -45 if numbered else -90
@@ -124,7 +96,7 @@ def heat_map(matrix: Sequence[Sequence[int]], names: Sequence[str], label: str) 
                 where = (left + column * cell, top + row * cell, cell)
                 pair = (names[row], names[column])
                 parts.append(_heat_cell(where, row == column, value, total, pair, numbered))
-    return _svg(left + cell * count + overhang, top + cell * count + 2, parts, label, "heat")
+    return svg(left + cell * count + overhang, top + cell * count + 2, parts, label, "heat")
 
 
 def reliability_diagram(bins: Sequence[Mapping[str, Any]], label: str, noun: str) -> Markup:
@@ -138,7 +110,7 @@ def reliability_diagram(bins: Sequence[Mapping[str, Any]], label: str, noun: str
     across = Scale(0, 1, 44, WIDTH - 18, (0, 0.25, 0.5, 0.75, 1))
     up = Scale(0, 1, 296, 12, across.ticks)
     most = max((row["count"] for row in bins), default=0) or 1
-    parts = [_horizontal_grid(up, 44, WIDTH - 18, lambda value: f"{100 * value:g}%")]
+    parts = [horizontal_grid(up, 44, WIDTH - 18, lambda value: f"{100 * value:g}%")]
     diagonal = f"M{across(0)} {up(0)}L{across(1)} {up(1)}"
     parts.append(element("path", d=diagonal, class_="diagonal"))
     filled = [row for row in bins if row["count"]]
@@ -168,13 +140,13 @@ def reliability_diagram(bins: Sequence[Mapping[str, Any]], label: str, noun: str
             )
         )
     parts.append(element("path", d=f"M44 352H{WIDTH - 18}", class_="base"))
-    parts += [_text(across(t), 367, f"{100 * t:g}%", "middle") for t in across.ticks]
+    parts += [text(across(t), 367, f"{100 * t:g}%", "middle") for t in across.ticks]
     parts += [
-        _text(50, 22, "observed", class_="axis"),
-        _text(WIDTH - 12, 382, "stated probability", "end", class_="axis"),
-        _text(50, 324, noun, class_="axis"),
+        text(50, 22, "observed", class_="axis"),
+        text(WIDTH - 12, 382, "stated probability", "end", class_="axis"),
+        text(50, 324, noun, class_="axis"),
     ]
-    return _svg(WIDTH, 386, parts, label)
+    return svg(WIDTH, 386, parts, label)
 
 
 def dot_rows(
@@ -191,16 +163,16 @@ def dot_rows(
     parts: list[Markup] = []
     for tick in scale.ticks:
         parts.append(element("path", d=f"M{scale(tick):.1f} 0V{bottom}", class_="grid"))
-        parts.append(_text(scale(tick), bottom + 14, f"{100 * tick:.3g}%", "middle"))
+        parts.append(text(scale(tick), bottom + 14, f"{100 * tick:.3g}%", "middle"))
     for row, (value, results) in enumerate(rows):
         y = 14 + 22 * row
         parts.append(element("path", d=f"M84 {y}H{WIDTH - 12}", class_="grid"))
-        parts.append(_text(76, y + 4, shorten(value, 12), "end", class_="name"))
+        parts.append(text(76, y + 4, shorten(value, 12), "end", class_="name"))
         for result, chosen in sorted(results, key=lambda pair: pair[1]):
             kind, radius = ("chosen", 5.5) if chosen else ("faint", 3.5)
             tip = element("title", percent(result) + (" (chosen)" if chosen else ""))
             parts.append(element("circle", tip, cx=scale(result), cy=y, r=radius, class_=kind))
-    return _svg(WIDTH, bottom + 20, parts, label)
+    return svg(WIDTH, bottom + 20, parts, label)
 
 
 def interval_ruler(value: float, low: float, high: float, label: str) -> Markup:
@@ -211,11 +183,11 @@ def interval_ruler(value: float, low: float, high: float, label: str) -> Markup:
     parts = [element("path", d=f"M10 14H{WIDTH - 14}", class_="base")]
     for tick in scale.ticks:
         parts.append(element("path", d=f"M{scale(tick)} 14v5", class_="base"))
-        parts.append(_text(scale(tick), 33, f"{100 * tick:.0f}", "middle"))
+        parts.append(text(scale(tick), 33, f"{100 * tick:.0f}", "middle"))
     span = f"M{scale(low):.1f} 14H{scale(high):.1f}"
     parts.append(element("path", d=span, class_="interval"))
     parts.append(element("circle", cx=scale(value), cy=14, r=4, class_="dot"))
-    return _svg(WIDTH, 38, parts, label)
+    return svg(WIDTH, 38, parts, label)
 
 
 def _heat_cell(
@@ -279,7 +251,7 @@ def _best_point(curve: Curve | None, across: Scale, up: Scale, best: str) -> Mar
     said = f"{value:.3f}" if best == "low" else percent(value)
     # Training losses lie below and training accuracies above: the other side is free.
     offset = -11 if best == "low" else 19
-    words = _text(x, y + offset, f"{said} at epoch {epoch + 1}", anchor, class_="best")
+    words = text(x, y + offset, f"{said} at epoch {epoch + 1}", anchor, class_="best")
     return join((element("circle", cx=x, cy=y, r=4.5, class_="dot"), words))
 
 
@@ -302,45 +274,3 @@ def _line_style(curves: Sequence[Curve], row: int) -> str:
         return "quiet"
     first = sum("train" in curve.name.lower() for curve in curves)
     return _LINES[(row - first) % len(_LINES)]
-
-
-def _epoch_ticks(epochs: int) -> tuple[float, ...]:
-    if epochs < 3:
-        return tuple(float(epoch) for epoch in range(1, epochs + 1))
-    step = next(s * 10**p for p in range(9) for s in (1, 2, 5) if epochs <= 6 * s * 10**p)
-    return (1.0, *(float(tick) for tick in range(step, epochs + 1, step) if tick > 1))
-
-
-def _horizontal_grid(scale: Scale, left: float, right: float, write: Any) -> Markup:
-    return join(
-        join(
-            (
-                element("path", d=f"M{left} {scale(tick):.1f}H{right}", class_="grid"),
-                _text(left - 7, scale(tick) + 4, write(tick), "end"),
-            )
-        )
-        for tick in scale.ticks
-    )
-
-
-def _text(
-    x: float, y: float, words: str, anchor: str | None = None, class_: str | None = None
-) -> Markup:
-    return element("text", words, x=float(x), y=float(y), text_anchor=anchor, class_=class_)
-
-
-def _svg(
-    width: float, height: float, parts: Iterable[Markup], label: str, class_: str = "chart"
-) -> Markup:
-    return element(
-        "svg",
-        join(parts),
-        viewBox=f"0 0 {width:.0f} {height:.0f}",
-        width=round(width),
-        height=round(height),
-        role="img",
-        aria_label=label,
-        class_=class_,
-        # Letters in a large drawing must not shrink with the screen; its box scrolls instead.
-        style=f"min-width:{0.75 * width:.0f}px" if class_ == "heat" else None,
-    )

@@ -1,0 +1,79 @@
+"""The frame of every page: one HTML file that loads nothing and forbids itself to."""
+
+import os
+from collections.abc import Iterable
+from importlib import resources
+from pathlib import Path
+
+from silverprint.reports.markup import Markup, Section, element, join, named
+
+POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'; form-action 'none'"
+
+
+def page(title: str, opening: Markup, chapters: Iterable[Section]) -> str:
+    """Return a whole page as text; chapters without a body are left out."""
+    told = [chapter for chapter in chapters if chapter.body]
+    body = element(
+        "body",
+        element("main", opening, _contents(told), join(map(_chapter, told))),
+        element("footer", element("p", "Made by Silverprint. One file that loads nothing.")),
+    )
+    return f'<!DOCTYPE html>\n<html lang="en">\n{_head(title)}\n{body}\n</html>\n'
+
+
+def opening(eyebrow: str, title: str, summary: str, headline: Markup) -> Markup:
+    """Return a page's top: what kind of page, of what, the result in a sentence and as a number."""
+    return element(
+        "header",
+        element("p", eyebrow, class_="eyebrow"),
+        element("h1", named(title)),
+        element("p", summary, class_="summary"),
+        headline,
+    )
+
+
+def write_page(text: str, path: Path) -> None:
+    """Write a page or drawing whole or not at all: under another name first, then renamed."""
+    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
+    try:
+        partial.write_text(text, encoding="utf-8", newline="\n")
+        partial.replace(path)
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def style_sheet() -> Markup:
+    """Return the pages' style."""
+    return Markup(resources.files("silverprint.reports").joinpath("report.css").read_text("utf-8"))
+
+
+def _head(title: str) -> Markup:
+    return element(
+        "head",
+        element("meta", charset="utf-8"),
+        element("meta", http_equiv="Content-Security-Policy", content=POLICY),
+        element("meta", name="viewport", content="width=device-width, initial-scale=1"),
+        element("meta", name="color-scheme", content="light dark"),
+        element("link", rel="icon", href="data:,"),
+        element("title", title),
+        element("style", style_sheet()),
+    )
+
+
+def _contents(chapters: list[Section]) -> Markup:
+    links = join(
+        element("li", element("a", chapter.anchor.capitalize(), href=f"#{chapter.anchor}"))
+        for chapter in chapters
+    )
+    return element("nav", element("ul", links), aria_label="Contents")
+
+
+def _chapter(section: Section) -> Markup:
+    heading = element("h2", section.title, id=f"{section.anchor}-title")
+    return element(
+        "section",
+        heading,
+        section.body,
+        id=section.anchor,
+        aria_labelledby=f"{section.anchor}-title",
+    )
