@@ -2,7 +2,7 @@
 
 What is taken from where: whitening of 2 x 2 patches as a first layer that needs no training,
 pooling before batch norm, GELU, and a global maximum at the end (hlb-CIFAR10, Balsam 2023;
-airbench, Jordan, https://arxiv.org/abs/2404.00498); two convolutions that their input goes around
+airbench, Jordan, https://arxiv.org/abs/2404.00498); convolutions that their input goes around
 unchanged in each group (ResNet, https://arxiv.org/abs/1512.03385; ResNet-9, Page 2018). The recipe
 adds label smoothing and the moving average of the weights.
 """
@@ -27,40 +27,41 @@ class ResnetShape:
 
     Attributes:
         widths: channels of each group; a group halves the sides.
+        convolutions: how many the input of a group's second half goes around.
         dropout: share of the last features silenced while training.
     """
 
     widths: tuple[int, ...]
+    convolutions: int = 2
     dropout: float = 0.0
 
 
 PRESETS: dict[str, ResnetShape] = {
     "small": ResnetShape((32, 64, 128)),
-    "nine": ResnetShape((64, 128, 256)),
-    # As wide as airbench94 and hlb-CIFAR10, for speed compared with theirs.
-    "airbench": ResnetShape((64, 256, 256)),
-    "hlb": ResnetShape((64, 256, 512)),
+    "wide": ResnetShape((64, 128, 256)),
+    # As wide and deep as airbench94, for speed compared with its.
+    "airbench": ResnetShape((64, 256, 256), convolutions=1),
 }
 
 
 class Group(nn.Module):
-    """Convolution, pool; then two convolutions whose result is added to what they were given."""
+    """Convolution, pool; then convolutions whose result is added to what they were given."""
 
-    def __init__(self, inputs: int, width: int) -> None:
+    def __init__(self, inputs: int, width: int, convolutions: int) -> None:
         super().__init__()
         self.widen = nn.Conv2d(inputs, width, 3, padding=1, bias=False)
         self.pool = nn.MaxPool2d(2, ceil_mode=True)
         self.norm = nn.BatchNorm2d(width)
-        self.first = nn.Conv2d(width, width, 3, padding=1, bias=False)
-        self.first_norm = nn.BatchNorm2d(width)
-        self.second = nn.Conv2d(width, width, 3, padding=1, bias=False)
-        self.second_norm = nn.BatchNorm2d(width)
+        layers: list[nn.Module] = []
+        for number in range(convolutions):
+            layers += [nn.GELU()] if number else []
+            layers += [nn.Conv2d(width, width, 3, padding=1, bias=False), nn.BatchNorm2d(width)]
+        self.change = nn.Sequential(*layers)
 
     def forward(self, x: Tensor) -> Tensor:
         """Return (n, width, H / 2, W / 2) of (n, inputs, H, W)."""
         x = F.gelu(self.norm(self.pool(self.widen(x))))
-        change = F.gelu(self.first_norm(self.first(x)))
-        return F.gelu(x + self.second_norm(self.second(change)))
+        return F.gelu(x + cast(Tensor, self.change(x)))
 
 
 class Whitening(nn.Conv2d):
@@ -109,7 +110,7 @@ def resnet(
     layers: list[nn.Module] = [whitening, nn.GELU()]
     channels = whitening.out_channels
     for width in shape.widths:
-        layers.append(Group(channels, width))
+        layers.append(Group(channels, width, shape.convolutions))
         channels = width
     layers.append(Largest())
     if shape.dropout:
