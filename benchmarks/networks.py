@@ -1,4 +1,7 @@
-"""Networks trained here: what they reach, and in how many minutes. Used by run.py."""
+"""Networks trained here: what they reach, and in how many minutes. Used by run.py.
+
+Each section takes the folder of the clothing photos, whose neighbours hold the other datasets.
+"""
 
 import json
 from collections.abc import Sequence
@@ -43,22 +46,22 @@ def trained(
 HEADER = ("network", "test", "validation", "epochs", "minutes of training", "minutes in all")
 
 
-def digits(data: Path, folder: Path) -> str:
+def digits(data: Path, _: int, folder: Path) -> str:
     """MNIST and Fashion-MNIST."""
     lines, _ = trained(
         folder,
         [
-            ("MNIST MLP", (data / "mnist", "--from-scratch", "--model", "mlp")),
-            ("MNIST CNN", (data / "mnist", "--from-scratch", "--model", "cnn")),
+            ("MNIST MLP", (data.parent / "mnist", "--from-scratch", "--model", "mlp")),
+            ("MNIST CNN", (data.parent / "mnist", "--from-scratch", "--model", "cnn")),
             ("Fashion-MNIST CNN", ("fashion-mnist", "--from-scratch", "--model", "cnn")),
         ],
     )
     return "## MNIST and Fashion-MNIST from scratch\n\n" + table(HEADER, lines)
 
 
-def signs(data: Path, folder: Path) -> str:
+def signs(data: Path, _: int, folder: Path) -> str:
     """Sign language: what generalises to other hands?"""
-    pixels = (data / "asl" / "pixels", "--class-names", ",".join(LETTERS))
+    pixels = (data.parent / "asl" / "pixels", "--class-names", ",".join(LETTERS))
     small = (*pixels, "--from-scratch", "--validation-fraction", 0.15)
     lines, _ = trained(
         folder,
@@ -68,10 +71,10 @@ def signs(data: Path, folder: Path) -> str:
             ("CNN augmented", (*small, "--model", "cnn", "--set", "preset=signs",
                                "--augment", "signs")),
             ("frozen Lite0 on the 28-pixel frames", pixels),
-            ("frozen Lite0 on the 200-pixel photos", (data / "asl" / "photos",)),
+            ("frozen Lite0 on the 200-pixel photos", (data.parent / "asl" / "photos",)),
         ],
     )  # fmt: skip
-    photos = sorted((data / "asl" / "signs").glob("*.png"))
+    photos = sorted((data.parent / "asl" / "signs").glob("*.png"))
     for line in lines:
         bundle = folder / line[0].replace(" ", "-")
         _, answers = silverprint(folder / "cache", "predict", bundle, *photos)
@@ -84,9 +87,9 @@ def signs(data: Path, folder: Path) -> str:
     )
 
 
-def cifar(data: Path, folder: Path) -> str:
+def cifar(data: Path, _: int, folder: Path) -> str:
     """From scratch against transfer, in the same minutes."""
-    subset = data / "cifar10-subset"
+    subset = data.parent / "cifar10-subset"
     lines, _ = trained(
         folder,
         [
@@ -99,11 +102,11 @@ def cifar(data: Path, folder: Path) -> str:
     return "## CIFAR-10, 6,000 pictures: from scratch against transfer\n\n" + table(HEADER, lines)
 
 
-def initialisation(data: Path, folder: Path) -> str:
+def initialisation(data: Path, _: int, folder: Path) -> str:
     """Where weights begin."""
     out = folder / "initialisation"
     seconds, result = silverprint(
-        folder / "cache", "tune", data / "mnist", "--from-scratch", "--model", "mlp", "--epochs", 5,
+        folder / "cache", "tune", data.parent / "mnist", "--from-scratch", "--model", "mlp", "--epochs", 5,
         "--sweep", f"initialisation={','.join(INITIALISATIONS)}", "--out", out,
     )  # fmt: skip
     rows = [
@@ -117,16 +120,16 @@ def initialisation(data: Path, folder: Path) -> str:
     )
 
 
-def finetuning(data: Path, folder: Path) -> str:
+def finetuning(data: Path, _: int, folder: Path) -> str:
     """The main job, with --finetune."""
-    lines, _ = trained(folder, [("clothing --finetune", (data / "clothing", "--finetune"))])
+    lines, _ = trained(folder, [("clothing --finetune", (data, "--finetune"))])
     return "## Fine-tuning\n\n" + table(HEADER, lines)
 
 
-def presets(data: Path, folder: Path) -> str:
+def presets(data: Path, _: int, folder: Path) -> str:
     """The classic four configurations."""
     seconds, result = silverprint(
-        folder / "cache", "compare", data / "clothing", "--presets", "1,2,3,4",
+        folder / "cache", "compare", data, "--presets", "1,2,3,4",
         "--out", folder / "compare",
     )  # fmt: skip
     rows = []
@@ -139,3 +142,13 @@ def presets(data: Path, folder: Path) -> str:
         + table(("preset", "test accuracy", "precision", "recall", "seconds"), rows)
         + f"\n\n{seconds / MINUTES:.1f} minutes in all."
     )
+
+
+SECTIONS = {
+    "digits": digits,
+    "signs": signs,
+    "cifar": cifar,
+    "initialisation": initialisation,
+    "finetuning": finetuning,
+    "presets": presets,
+}

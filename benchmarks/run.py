@@ -12,6 +12,7 @@ import sys
 import tempfile
 from pathlib import Path
 
+import networks
 from common import HERE, PROGRAM, interleaved, machine, spread, table, timed, train, write_section
 
 FASTAI = Path(os.environ.get("FASTAI_PYTHON", HERE / ".venv-fastai" / "bin" / "python"))
@@ -162,6 +163,16 @@ def decoding(_: Path, __: int, ___: Path) -> str:
     return (HERE / "decoding.md").read_text("utf-8")
 
 
+def usual_loop(data: Path, rounds: int, _: Path) -> str:
+    """An MNIST epoch against the usual loop."""
+    return timed([sys.executable, HERE / "mnist.py", data.parent / "mnist", str(rounds)])[1]
+
+
+def epoch(_: Path, rounds: int, __: Path) -> str:
+    """An epoch of fine-tuning against the plain loop."""
+    return timed([sys.executable, HERE / "finetune.py", str(rounds)])[1]
+
+
 SECTIONS = {
     "extraction": extraction,
     "training": training,
@@ -170,6 +181,9 @@ SECTIONS = {
     "memory": memory,
     "kill": kill,
     "decoding": decoding,
+    "usual-loop": usual_loop,
+    "epoch": epoch,
+    **networks.SECTIONS,
 }
 
 if __name__ == "__main__":
