@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
+from silverprint.backbones import graphs
 from silverprint.backbones.graphs import preprocess_graph
 from silverprint.runtime.preprocessing import Preprocessing
 
@@ -86,6 +87,40 @@ def test_the_graph_resizes_as_pillow_does(fit, size, height, ratio, seed) -> Non
     # Both round between the passes; where a picture is enlarged, a pixel or two are 2 apart.
     assert difference.max() <= 2
     assert (difference > 1).mean() < 2e-3
+
+
+@given(
+    fit=st.sampled_from(FITS),
+    height=st.integers(1, 300),
+    width=st.integers(1, 300),
+    seed=st.integers(0, 9),
+)
+@settings(max_examples=100, deadline=None)
+def test_large_pictures_are_resized_as_small_ones(fit, height, width, seed) -> None:
+    preprocessing = Preprocessing(size=48, fit=fit)
+    image = photo(max(4, width), max(4, height), seed)[None]
+    found = pixels_of(preprocessing, image).astype(int)
+    difference = np.abs(found - as_large(preprocessing).run(["pixels"], {"images": image})[0])
+    assert difference.max() <= 1
+    assert difference.mean() < 0.01
+
+
+@functools.cache
+def as_large(preprocessing: Preprocessing) -> onnxruntime.InferenceSession:
+    """Take every picture for a large one."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(graphs, "LARGE", 0)
+        model = preprocess_graph(preprocessing)
+    return onnxruntime.InferenceSession(model.SerializeToString())
+
+
+def test_a_picture_of_three_megapixels_is_resized_as_pillow_does() -> None:
+    preprocessing = Preprocessing(size=64)
+    image = np.tile(photo(400, 300, 1), (5, 5, 1))
+    assert image.shape[0] * image.shape[1] > graphs.LARGE
+    expected = by_pillow(preprocessing, image).transpose(2, 0, 1)
+    found = pixels_of(preprocessing, image[None])[0]
+    assert np.abs(found.astype(int) - expected.astype(int)).max() <= 1
 
 
 @pytest.mark.parametrize("crop", [1.0, 0.875, 0.5])

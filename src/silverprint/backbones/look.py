@@ -41,7 +41,7 @@ WINDOW = 4  # batches of decoded pictures that may be in memory
 _Result = TypeVar("_Result")
 SAMPLE = 16  # pictures that tell which engine has seen a dataset before
 ATTEMPTS = 3  # to gather features while other runs delete some
-INTERPRETATION = 1  # part of the key: raise it when the same bytes would give other pixels
+INTERPRETATION = 2  # part of the key: raise it when the same bytes would give other pixels
 
 
 @dataclass
