@@ -131,7 +131,8 @@ class FrozenNormConv(nn.Module):
             padding = (0, 0)
         pictures = _padded_before(conv, pictures)
         depthwise = conv.groups == conv.in_channels == conv.out_channels > 1
-        plain = conv.dilation == (1, 1) and conv.stride[0] == conv.stride[1]
+        inside = all(p < k for p, k in zip(padding, conv.kernel_size, strict=True))
+        plain = conv.dilation == (1, 1) and conv.stride[0] == conv.stride[1] and inside
         slow = pictures.dtype == torch.bfloat16 and device == "cpu" and torch.is_grad_enabled()
         if depthwise and plain and slow:
             return cast(

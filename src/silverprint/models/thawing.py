@@ -65,6 +65,7 @@ def thaw(network: nn.Module, unfreeze: Unfreeze, size: int) -> Thawed:
     groups = [[parameter for _, parameter in stage] for stage in by_stage]
     twin = sharing_copy(network)
     twin.trunk = with_norms_in_weights(network.trunk, example)
+    twin.register_module("classifier", None)  # not a part of what learns
     parts = None
     notices: tuple[str, ...] = ()
     first = len(stages) - learning

@@ -15,6 +15,7 @@ processor the result is the same to the last bit.
 import hashlib
 import time
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal, get_args
@@ -48,7 +49,6 @@ from silverprint.models.thawing import (
     thaw,
 )
 from silverprint.training.averaging import WeightAverage
-from silverprint.training.checkpoint import load_checkpoint, load_optimiser, save_checkpoint
 from silverprint.training.fabric import Device, Precision, share_of, start_fabric, total
 from silverprint.training.fitted import FittedNetwork
 from silverprint.training.journal import Journal, Tracker
@@ -56,14 +56,13 @@ from silverprint.training.losses import ClassWeights, Link, correct, row_losses,
 from silverprint.training.memory import kept_memory
 from silverprint.training.pixels import PixelData
 from silverprint.training.progress import Progress
-from silverprint.training.randomness import own_randomness, random_states, restore_random_states
+from silverprint.training.randomness import own_randomness
+from silverprint.training.run_state import RunState
 from silverprint.training.schedule import learning_rate_factor
 from silverprint.training.views import look_at_views
 
-LAST, BEST = "last.safetensors", "best.safetensors"
 EVALUATED_TOGETHER = 64  # pictures
 SAMPLE = 1000  # most training pictures on which the curves' training loss is measured
-SECONDS_BETWEEN_CHECKPOINTS = 60.0
 LARGER = 8 / 7  # than the network's input: the side of the pictures that crops are taken from
 Metric = Literal["validation loss", "validation accuracy"]
 
@@ -231,65 +230,72 @@ def finetune(
         targets = torch.from_numpy(train.targets)
         weight = weigh_classes(targets, link, outputs, settings.class_weights)
         weight = None if weight is None else weight.to(fabric.device)
-        run = Run(folder, settings, student, optimiser, fabric, len(train))
-        run.take_up(_identity(prepared, train, validation, settings, head))
-        resumed = run.epoch
-        if not run.begun:
-            run.judge(0, _measure(model, inputs.judges, link, fabric))
-        journal = Journal(folder, after=run.epoch, track=track) if fabric.is_global_zero else None
-        steps = settings.epochs * len(train)
-        with progress.stage("fine-tune", steps, _title(thawed)) as advance:
-            advance(run.pictures_seen())
-            while run.epoch < settings.epochs and not run.out_of_patience():
-                started, seen = time.perf_counter(), 0
-                batches = _order(len(train), settings.seed, run.epoch).tensor_split(run.steps)
+        identity = _identity(prepared, train, validation, settings, head)
+        state = _state(student, optimiser, settings, fabric, folder, identity, len(train))
+        state.take_up()
+        resumed = state.epoch
+        if not state.best_key:
+            state.begin_with(_key(_measure(model, inputs.judges, link, fabric), settings))
+        journal = Journal(folder, after=state.epoch, track=track) if fabric.is_global_zero else None
+        pictures = settings.epochs * len(train)
+        with progress.stage("fine-tune", pictures, _title(thawed)) as advance:
+            advance(
+                state.epoch * len(train)
+                + sum(map(len, _batches(state, train, settings)[: state.step]))
+            )
+            while state.epoch < settings.epochs and not state.out_of_patience():
+                started = time.perf_counter()
+                first = state.step
                 let_learn(student)
-                for step in range(run.step, run.steps):
-                    rate = run.set_learning_rate(step)
-                    rows = batches[step]
-                    batch = inputs.training(rows, run.epoch, run.chance)
+                for rows in _batches(state, train, settings)[first:]:
+                    rate = _set_learning_rate(state, settings)
+                    batch = inputs.training(rows, state.epoch, state.chance)
                     loss = _learn(model, *batch, len(rows), link, weight, settings, fabric)
-                    _refuse_non_finite(loss, run, rate)
+                    state.losses[state.step] = loss
                     if settings.clip is not None:
                         fabric.clip_gradients(model, optimiser, max_norm=settings.clip)
                     optimiser.step()
                     optimiser.zero_grad()
-                    run.average.update()
-                    run.step, seen = step + 1, seen + len(rows)
-                    advance(len(rows), f"loss {loss:.3f} {run.best_note()}")
-                    run.save_sometimes()
-                with run.average.swapped_in():
+                    if state.average is not None:
+                        state.average.update()
+                    state.step += 1
+                    state.refuse_non_finite(rate)
+                    advance(len(rows), _note(state, settings))
+                    if state.step < len(state.losses):
+                        state.save_now_and_then()
+                seconds, looped = time.perf_counter() - started, state.losses.mean().item()
+                with nullcontext() if state.average is None else state.average.swapped_in():
                     measures = _measure(model, inputs.judges, link, fabric)
-                    run.epoch, run.step = run.epoch + 1, 0
-                    run.judge(run.epoch, measures)
+                    state.finish_epoch(measures, _key(measures, settings))
                 if journal is not None:
-                    speed = seen / (time.perf_counter() - started)
-                    measures |= {"learning rate": rate, "pictures per second": speed}
-                    journal.write(run.epoch, measures)
-                run.save()
-        curves = journal.curves() if journal is not None else {}
+                    share = 1 - first / len(state.losses)
+                    facts = {"loss in the loop": looped, "learning rate": rate, "seconds": seconds}
+                    facts["pictures per second"] = share * len(train) / seconds
+                    journal.write(state.epoch, {**measures, **facts})
+                state.save()
         if journal is not None:
             journal.close()
-        run.give_back_best()
+        state.load_best()
         check_frozen(network, frozen)
     network = network.cpu().eval().requires_grad_(False)
-    fitted = student.cpu().head()
-    linear = fitted.hidden_weight is None
-    network.classifier = student.last if linear else None
+    fitted = student.cpu().requires_grad_(False).head()
+    network.classifier = student.last if fitted.hidden_weight is None else None
     return FittedNetwork(
-        network=network, head=fitted, metric=settings.metric, best_epoch=run.best_epoch,
-        curves={name: curves[name] for name in CURVES if name in curves}, epochs=run.epoch,
-        resumed=resumed, seconds=time.perf_counter() - began,
-    )  # fmt: skip
-
-
-CURVES = ("training loss", "training accuracy", "validation loss", "validation accuracy")
+        network=network,
+        head=fitted,
+        metric=settings.metric,
+        best_epoch=state.best_epoch,
+        curves=state.curves,
+        epochs=state.epoch,
+        resumed=resumed,
+        seconds=time.perf_counter() - began,
+    )
 
 
 def _learn(
     model: Any, given: Tensor, wanted: Tensor, whole: int, link: Link, weight: Tensor | None,
     settings: FinetuneSettings, fabric: Fabric,
-) -> float:  # fmt: skip
+) -> Tensor:  # fmt: skip
     """Add this process's gradients, a part at a time; return the loss of the whole batch."""
     loss = torch.zeros((), device=fabric.device)
     parts = [part.tensor_split(settings.accumulate) for part in (given, wanted)]
@@ -301,7 +307,7 @@ def _learn(
             # Processes are averaged, so each counts its share that many times.
             fabric.backward(losses.sum() * (fabric.world_size / whole))
         loss += losses.detach().sum() / whole
-    return float(total(loss, fabric))
+    return total(loss, fabric)
 
 
 class Student(nn.Module):
@@ -498,10 +504,11 @@ def _title(thawed: Thawed) -> str:
     return f"fine-tuning {which if len(thawed.stages) < thawed.total else 'everything'}"
 
 
-def _order(rows: int, seed: int, epoch: int) -> Tensor:
-    """Return the rows in the order of one epoch, which depends on nothing but seed and epoch."""
-    state = np.random.SeedSequence((seed, epoch)).generate_state(1)
-    return torch.randperm(rows, generator=torch.Generator().manual_seed(int(state[0])))
+def _batches(state: RunState, train: PixelData, settings: FinetuneSettings) -> Sequence[Tensor]:
+    """Return the rows of each step of an epoch, which depend on nothing but seed and epoch."""
+    drawn = np.random.SeedSequence((settings.seed, state.epoch)).generate_state(1)
+    order = torch.randperm(len(train), generator=torch.Generator().manual_seed(int(drawn[0])))
+    return order.tensor_split(len(state.losses))
 
 
 def _measure(model: Any, judges: dict[str, Judge], link: Link, fabric: Fabric) -> dict[str, float]:
@@ -522,151 +529,63 @@ def _measure(model: Any, judges: dict[str, Judge], link: Link, fabric: Fabric) -
     return measures
 
 
-# --- the run, and how it goes on after a stop ---------------------------------------------------
+# --- the run ------------------------------------------------------------------------------------
+
+
+def _state(
+    student: nn.Module, optimiser: Any, settings: FinetuneSettings, fabric: Fabric, folder: Path,
+    identity: dict[str, Any], rows: int,
+) -> RunState:  # fmt: skip
+    return RunState(
+        folder=folder,
+        identity=identity,
+        network=student,
+        optimiser=optimiser,
+        average=WeightAverage(student, settings.average) if settings.average else None,
+        chance=torch.Generator().manual_seed(settings.seed),
+        losses=torch.zeros(-(-rows // settings.batch_size), device=fabric.device),
+        fabric=fabric,
+        patience=settings.patience,
+    )
 
 
 def _identity(
     prepared: PreparedBackbone, train: PixelData, validation: PixelData,
     settings: FinetuneSettings, head: Head,
-) -> str:  # fmt: skip
-    """Return a digest of what a stopped run must have in common with the one that takes it up."""
-    digest = hashlib.sha256(f"{prepared.key} {sorted(asdict(settings).items())}".encode())
+) -> dict[str, Any]:  # fmt: skip
+    """Return what a stopped run must have in common with the one that takes it up."""
+    digest = hashlib.sha256()
     for data in (train, validation):
         digest.update(f"{data.pixels.shape}".encode())
         digest.update(np.ascontiguousarray(data.pixels[:: max(1, len(data) // 16)]).tobytes())
         digest.update(data.targets.tobytes())
     for array in head.tensors().values():
         digest.update(array.tobytes())
-    return digest.hexdigest()
+    return {**asdict(settings), "backbone": prepared.key, "pictures": digest.hexdigest()}
 
 
-class Run:
-    """Where a training stands, and its checkpoints.
-
-    Attributes:
-        epoch: how many are done.
-        step: how many of the present one are done.
-        steps: of each epoch.
-        chance: what augmentation draws from.
-        average: the moving average of the weights; what is judged and shipped.
-        best_epoch: 0 for the network it began with.
-        best: (metric, loss) of that epoch, higher being better.
-        begun: whether the network it began with has been judged.
-    """
-
-    def __init__(
-        self, folder: Path, settings: FinetuneSettings, student: nn.Module,
-        optimiser: Any, fabric: Fabric, rows: int,
-    ) -> None:  # fmt: skip
-        self.folder, self.settings, self.fabric = folder, settings, fabric
-        self.optimiser, self.student, self.rows = optimiser, student, rows
-        self.average = WeightAverage(student, settings.average)
-        self.learning = [one for one in student.parameters() if one.requires_grad]
-        self.steps = max(1, -(-rows // settings.batch_size))
-        self.epoch = self.step = self.best_epoch = 0
-        self.chance = torch.Generator().manual_seed(settings.seed)
-        self.best = (-float("inf"), -float("inf"))
-        self.begun = False
-        self.identity = ""
-        self._saved, self._spent = time.perf_counter(), 0.0
-
-    def set_learning_rate(self, step: int) -> float:
-        """Set every group's rate for a step of the present epoch; return the last stage's."""
-        steps = self.steps * self.settings.epochs
-        factor = learning_rate_factor(
-            self.epoch * self.steps + step, steps, warm_up=round(self.settings.warm_up * steps)
-        )
-        for group in self.optimiser.param_groups:
-            group["lr"] = group["highest"] * factor
-        return self.settings.learning_rate * factor
-
-    def judge(self, epoch: int, measures: dict[str, float]) -> None:
-        """Keep the weights as they are now if they are the best so far."""
-        loss, chosen = measures["validation loss"], measures[self.settings.metric]
-        found = (-loss if self.settings.metric == "validation loss" else chosen, -loss)
-        self.begun = True
-        if found > self.best:
-            self.best, self.best_epoch = found, epoch
-            if self.fabric.is_global_zero:
-                save_checkpoint(self.folder / BEST, {"weights": self.learning, "epoch": epoch})
-
-    def give_back_best(self) -> None:
-        """Give the network the weights of the best epoch."""
-        self.fabric.barrier()
-        _fill(self.learning, load_checkpoint(self.folder / BEST)["weights"])
-
-    def out_of_patience(self) -> bool:
-        """Say whether the last epochs brought nothing."""
-        patience = self.settings.patience
-        return patience is not None and self.epoch - self.best_epoch >= patience
-
-    def best_note(self) -> str:
-        """Return the best measure so far, for people."""
-        value = abs(self.best[0])
-        return f"best {self.settings.metric} {value:.3f} (epoch {self.best_epoch})"
-
-    def pictures_seen(self) -> int:
-        """Return how many pictures were trained on, in all epochs."""
-        sizes = torch.arange(self.rows).tensor_split(self.steps)[: self.step]
-        return self.epoch * self.rows + sum(map(len, sizes))
-
-    def save_sometimes(self) -> None:
-        """Write a checkpoint a minute, or less often where writing takes long."""
-        since = time.perf_counter() - self._saved
-        # All processes must agree, because all take part in saving.
-        wish = torch.tensor(float(since > max(SECONDS_BETWEEN_CHECKPOINTS, 20 * self._spent)))
-        if total(wish.to(self.fabric.device), self.fabric):
-            self.save()
-
-    def save(self) -> None:
-        """Write all that the run needs to go on."""
-        began = time.perf_counter()
-        randomness = random_states(self.fabric)
-        if self.fabric.is_global_zero:
-            save_checkpoint(self.folder / LAST, {
-                "identity": self.identity, "epoch": self.epoch, "step": self.step,
-                "best": self.best, "best_epoch": self.best_epoch,
-                "weights": self.learning, "optimiser": self.optimiser.state_dict(),
-                "average": self.average.state_dict(), "chance": self.chance.get_state(),
-                "randomness": randomness,
-            })  # fmt: skip
-        self._saved = time.perf_counter()
-        self._spent = self._saved - began
-
-    def take_up(self, identity: str) -> None:
-        """Go on where an earlier, stopped run left the folder.
-
-        Raises:
-            ConfigError: the checkpoint is damaged, or of a run with other data or settings.
-        """
-        self.identity = identity
-        if not (self.folder / LAST).exists():
-            return
-        state = load_checkpoint(self.folder / LAST)
-        if state.get("identity") != identity:
-            raise ConfigError(
-                f"{self.folder / LAST} is from a run with other pictures or settings; give another "
-                "folder, or delete it to train from the beginning."
-            )
-        self.epoch, self.step = state["epoch"], state["step"]
-        self.best, self.best_epoch = tuple(state["best"]), state["best_epoch"]
-        self.begun = True
-        _fill(self.learning, state["weights"])
-        load_optimiser(self.optimiser, state["optimiser"])
-        self.average.load_state_dict(state["average"])
-        self.chance.set_state(state["chance"])
-        restore_random_states(state["randomness"], self.fabric)
+def _key(measures: dict[str, float], settings: FinetuneSettings) -> tuple[float, ...]:
+    """Return what is least for the best epoch; of two with one accuracy the lower loss wins."""
+    loss = measures["validation loss"]
+    if settings.metric == "validation loss":
+        return (loss,)
+    return (-measures["validation accuracy"], loss)
 
 
-@torch.no_grad()
-def _fill(parameters: list[nn.Parameter], values: list[Tensor]) -> None:
-    for parameter, value in zip(parameters, values, strict=True):
-        parameter.copy_(value)
+def _set_learning_rate(state: RunState, settings: FinetuneSettings) -> float:
+    """Set every group's rate for the next step; return the last stage's."""
+    steps = len(state.losses)
+    every = steps * settings.epochs
+    factor = learning_rate_factor(
+        state.epoch * steps + state.step, every, warm_up=round(settings.warm_up * every)
+    )
+    for group in state.optimiser.param_groups:
+        group["lr"] = group["highest"] * factor
+    return settings.learning_rate * factor
 
 
-def _refuse_non_finite(loss: float, run: Run, rate: float) -> None:
-    if not np.isfinite(loss):
-        raise ConfigError(
-            f"the loss is {loss} at step {run.step + 1} of {run.steps} of epoch {run.epoch + 1}, "
-            f"learning rate {rate:.3g}; try a smaller learning_rate, or clip."
-        )
+def _note(state: RunState, settings: FinetuneSettings) -> str:
+    """Return how far it is, for people."""
+    line = f"epoch {state.epoch + 1}/{settings.epochs}, loss {state.losses[state.step - 1]:.3f}"
+    measured = state.curves.get(settings.metric)
+    return line if not measured else f"{line}, {settings.metric} {measured[-1]:.4f}"

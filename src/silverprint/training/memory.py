@@ -15,10 +15,10 @@ KEEPING = {MMAP_MAX: 0, TRIM_THRESHOLD: 2**31 - 1}
 def kept_memory() -> Iterator[None]:
     """Let freed memory be used again while the block runs; what is left over goes back after it.
 
-    glibc asks the system for every large block anew and returns it when it is freed, so each
-    activation of each step is written to fresh pages, each of which the system has to clear and map
-    first. In the fine-tuning of EfficientNet-Lite0 that was a quarter of a step. Elsewhere than
-    with glibc nothing is changed.
+    glibc asks the system for every block over 32 MiB anew and returns it when it is freed, so each
+    large activation of each step is written to fresh pages, each of which the system has to clear
+    and map first. In the fine-tuning of EfficientNet-Lite0 that was a quarter of a step. Elsewhere
+    than with glibc nothing is changed.
     """
     library = _glibc()
     if library is None:

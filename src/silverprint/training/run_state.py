@@ -36,7 +36,7 @@ class RunState:
         patience: epochs without a better one that are let pass; None for any number.
         epoch: how many are finished.
         step: how many of the next one's are made.
-        best_epoch: from 1; 0 before there is one.
+        best_epoch: from 1; 0 before there is one, or while the network it began with is the best.
         best_key: what was the least so far.
         curves: measures by epoch.
     """
@@ -107,6 +107,10 @@ class RunState:
         if self.fabric.broadcast(late) if self.fabric.world_size > 1 else late:
             self.save()
 
+    def begin_with(self, key: tuple[float, ...]) -> None:
+        """Take the network as it is now for the best so far, as epoch 0; for one not taken up."""
+        self._keep_if_best(key)
+
     def finish_epoch(self, measures: Mapping[str, float], key: tuple[float, ...]) -> None:
         """Note an epoch's measures; keep its weights if its key is the least so far.
 
@@ -116,7 +120,10 @@ class RunState:
         self.losses.zero_()
         for name, value in measures.items():
             self.curves.setdefault(name, []).append(value)
-        if all(map(math.isfinite, key)) and (not self.best_epoch or key < self.best_key):
+        self._keep_if_best(key)
+
+    def _keep_if_best(self, key: tuple[float, ...]) -> None:
+        if all(map(math.isfinite, key)) and (not self.best_key or key < self.best_key):
             self.best_epoch, self.best_key = self.epoch, key
             if self.fabric.is_global_zero:
                 weights = self.network.state_dict()
@@ -129,7 +136,7 @@ class RunState:
     def load_best(self) -> None:
         """Give the network the weights of the best epoch."""
         self.fabric.barrier()
-        if self.best_epoch:
+        if self.best_key:
             self.network.load_state_dict(load_checkpoint(self.folder / BEST)["network"])
 
     def refuse_non_finite(self, learning_rate: float) -> None:
