@@ -83,7 +83,7 @@ def train(
     main = os.environ.get("RANK", "0") == "0"  # of several under torchrun one speaks
     progress = Progress(quiet or not main)
     with progress.stage("import"):
-        _need_extra()
+        need_extra()
     lists = {
         "hidden_size": numbers(hidden_size, "hidden-size", int),
         "learning_rate": numbers(learning_rate, "learning-rate", float),
@@ -99,7 +99,7 @@ def train(
         **lists,
         "from_scratch": from_scratch or None, "finetune": finetune or None,
         "backbone": backbone, "weights": weights,
-        "backbone_options": _pairs(backbone_option or [], "--backbone-option") or None,
+        "backbone_options": pairs(backbone_option or [], "--backbone-option") or None,
         "size": size, "fit": fit, "engine": engine, "batch_norm": batch_norm, "epochs": epochs,
         "patience": patience, "class_weights": class_weights, "folds": folds,
         "validation_fraction": validation_fraction, "seed": seed, "track": track,
@@ -109,7 +109,7 @@ def train(
         "augment": augment, "unfreeze": unfreeze, "finetune_epochs": finetune_epochs,
         "finetune_learning_rate": finetune_learning_rate, "metric": metric,
         "precision": precision, "device": device,
-        **{key: plain(value) for key, value in _pairs(option or [], "--set")},
+        **{key: plain(value) for key, value in pairs(option or [], "--set")},
     }  # fmt: skip
     chosen = read_config(config) if config else {}
     chosen.update({name: value for name, value in given.items() if value not in (None, ())})
@@ -134,7 +134,8 @@ def train(
         _print_result(run, out, result)
 
 
-def _need_extra() -> None:
+def need_extra() -> None:
+    """Refuse to begin without what training needs."""
     from silverprint.errors import MissingExtraError
 
     try:
@@ -147,16 +148,17 @@ def _need_extra() -> None:
         raise MissingExtraError("training", "train") from error
 
 
-def _pairs(texts: list[str], name: str) -> tuple[tuple[str, str], ...]:
+def pairs(texts: list[str], name: str) -> tuple[tuple[str, str], ...]:
+    """Read KEY=VALUE, any number of times."""
     from silverprint.errors import ConfigError
 
-    pairs = []
+    found = []
     for text in texts:
         key, equals, value = text.partition("=")
         if not (key and equals and value):
             raise ConfigError(f"{name} is written KEY=VALUE; got {text!r}.")
-        pairs.append((key, value))
-    return tuple(pairs)
+        found.append((key, value))
+    return tuple(found)
 
 
 def _only(name: str, values: tuple[Any, ...]) -> Any:

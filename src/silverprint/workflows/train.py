@@ -21,6 +21,7 @@ from silverprint.export.bundle import check_output, write_manifest, writing_bund
 from silverprint.models.stacked_heads import HeadConfig
 from silverprint.recipes.heads import (
     Advance,
+    FittedHead,
     HeadData,
     best_of,
     cross_validate_heads,
@@ -124,6 +125,17 @@ def look_at(dataset: Dataset, settings: TrainSettings, progress: Progress) -> Tr
 
 def fit(run: Training, heads: Sequence[HeadConfig], advance: Advance) -> None:
     """Fit all heads and choose one, by validation or by cross-validation."""
+    run.fitted = fit_all(run, heads, advance)
+    run.best = best_of(run.fitted)
+    if not np.isfinite(run.fitted[run.best].loss):
+        raise ConfigError(
+            "no head learned anything: every loss is infinite or not a number; "
+            "try a smaller --learning-rate."
+        )
+
+
+def fit_all(run: Training, heads: Sequence[HeadConfig], advance: Advance) -> list[FittedHead]:
+    """Fit all heads, each judged by validation or by cross-validation."""
     dataset, settings = run.dataset, run.settings.fit_settings()
     rows = dataset.rows("train")
     train = HeadData.of(
@@ -131,19 +143,12 @@ def fit(run: Training, heads: Sequence[HeadConfig], advance: Advance) -> None:
     )
     if run.cross_validated:
         fold_of = _folds(run, rows)
-        run.fitted = cross_validate_heads(heads, train, fold_of, settings, advance)
-    else:
-        held = dataset.rows("validation")
-        validation = HeadData.of(
-            run.seen.features(held), dataset.labels[held], run.outputs, run.link, settings, train
-        )
-        run.fitted = fit_heads(heads, train, validation, settings, advance)
-    run.best = best_of(run.fitted)
-    if not np.isfinite(run.fitted[run.best].loss):
-        raise ConfigError(
-            "no head learned anything: every loss is infinite or not a number; "
-            "try a smaller --learning-rate."
-        )
+        return cross_validate_heads(heads, train, fold_of, settings, advance)
+    held = dataset.rows("validation")
+    validation = HeadData.of(
+        run.seen.features(held), dataset.labels[held], run.outputs, run.link, settings, train
+    )
+    return fit_heads(heads, train, validation, settings, advance)
 
 
 def _folds(run: Training, rows: NDArray[np.int64]) -> NDArray[np.int64]:

@@ -1,0 +1,102 @@
+"""`silverprint tune`."""
+
+import shlex
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from silverprint.cli.common import percent, plain, print_json, table
+
+if TYPE_CHECKING:
+    from silverprint.workflows.sweeps import TuneResult
+
+ROWS_SHOWN = 20
+Same = "The same in all (every option of `train`, with --set)"
+Data = "Data"
+
+
+def tune(
+    data: Annotated[str, typer.Argument(help="Folder, CSV, JSONL, IDX or pixel file, or a dataset's name.")],
+    out: Annotated[Path, typer.Option("--out", "-o", help="Folder for the report, its charts and best.json.")] = Path("tune"),
+    sweep: Annotated[list[str] | None, typer.Option(help="FIELD=VALUE,VALUE,...: any setting; repeat for a grid. Values that are lists are parted by /.", show_default="a usual choice")] = None,
+    metric: Annotated[str, typer.Option(help="What makes a configuration the best: accuracy or loss, on validation.")] = "accuracy",
+    from_scratch: Annotated[bool, typer.Option("--from-scratch", help="Tune a small network trained on these pictures alone.")] = False,
+    finetune: Annotated[bool, typer.Option("--finetune", help="Tune the training of the pretrained network itself.")] = False,
+    config: Annotated[Path | None, typer.Option(help="JSON file of settings; --set wins.", rich_help_panel=Same)] = None,
+    option: Annotated[list[str] | None, typer.Option("--set", help="KEY=VALUE, such as backbone=vgg16, epochs=50 or size=128.", rich_help_panel=Same)] = None,
+    data_dir: Annotated[Path | None, typer.Option(help="Where named datasets are; default SILVERPRINT_DATA.", rich_help_panel=Data)] = None,
+    image_column: Annotated[str | None, typer.Option(help="Of a CSV or JSONL file.", rich_help_panel=Data)] = None,
+    label_column: Annotated[str | None, typer.Option(help="Of a CSV or JSONL file.", rich_help_panel=Data)] = None,
+    label_separator: Annotated[str | None, typer.Option(help="Between several labels in one cell.", rich_help_panel=Data)] = None,
+    class_names: Annotated[str | None, typer.Option(help="What to call numbered classes, such as a,b,c.", rich_help_panel=Data)] = None,
+    json: Annotated[bool, typer.Option("--json", help="Print one JSON object to stdout.")] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress.")] = False,
+) -> None:  # fmt: skip
+    """Try many settings, say which are best, and draw what each of them does.
+
+    silverprint tune photos/ --sweep learning_rate=1e-4,1e-3,1e-2,1e-1 --sweep dropout=0,0.2,0.5,0.8
+
+    silverprint train photos/ --config tune/best.json
+    """
+    from silverprint.cli.train import need_extra, pairs
+    from silverprint.training.progress import Progress
+    from silverprint.workflows.settings import read_config
+
+    progress = Progress(quiet)
+    with progress.stage("import"):
+        need_extra()
+    given: dict[str, Any] = read_config(config) if config else {}
+    given.update({key: plain(value) for key, value in pairs(option or [], "--set")})
+    given.update({name: True for name, wish in
+                  (("from_scratch", from_scratch), ("finetune", finetune)) if wish})  # fmt: skip
+    sweeps = {name: values(text) for name, text in pairs(sweep or [], "--sweep")}
+    with progress.stage("import"):
+        from silverprint.data.read import read
+        from silverprint.workflows.tune import tune as run_tune
+    with progress.stage("read"):
+        dataset = read(
+            data, data_dir=data_dir, image_column=image_column, label_column=label_column,
+            label_separator=label_separator,
+            class_names=class_names.split(",") if class_names is not None else None,
+        )  # fmt: skip
+    command = shlex.join(["silverprint", *sys.argv[1:]])
+    result = run_tune(
+        dataset, sweeps, given, progress, out=out, metric=metric, command=command
+    )  # fmt: skip
+    if json:
+        print_json(result.to_json())
+    elif not quiet:
+        _print_result(result, out)
+
+
+def values(text: str) -> list[Any]:
+    """Read "1e-4,1e-3", or "512,512/1024" where each value is a list."""
+    if "/" in text and not any(letter.isalpha() for letter in text):
+        return [tuple(map(plain, part.split(","))) for part in text.split("/")]
+    return [plain(part) for part in text.split(",")]
+
+
+def _print_result(result: "TuneResult", out: Path) -> None:
+    from silverprint.reports.sweep import written
+
+    for notice in result.notices:
+        typer.echo(f"note: {notice}")
+    rows = []
+    for place, tried in enumerate(result.results[:ROWS_SHOWN], start=1):
+        accuracy = "diverged" if tried.accuracy is None else percent(tried.accuracy)
+        loss = "" if tried.loss is None else f"{tried.loss:.4f}"
+        settings = (written(tried.config.get(name)) for name in result.fields)
+        rows.append([f"{place}", *settings, accuracy, loss, f"{tried.epochs}"])
+    table(["", *result.fields, "accuracy", "loss", "epochs"], rows)
+    if len(result.results) > ROWS_SHOWN:
+        typer.echo(f"and {len(result.results) - ROWS_SHOWN} more, in the report")
+    low, high = result.interval
+    typer.echo(
+        f"best: validation accuracy {percent(result.best.accuracy or 0)} (95 % interval "
+        f"{percent(low)} to {percent(high)}); {result.alike} of the others lie within it"
+    )
+    typer.echo(f"{len(result.results)} configurations in {result.seconds:.1f} s")
+    typer.echo(f"report {out / 'report.html'}")
+    typer.echo(f"next: silverprint train DATA --config {shlex.quote(str(out / 'best.json'))}")

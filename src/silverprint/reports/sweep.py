@@ -1,0 +1,284 @@
+"""A sweep as one HTML file, and its charts as files of their own.
+
+    write_sweep(SweepReport(title="clothing", ...), Path("sweep.html"))
+
+For every swept setting a chart of accuracy by epoch: one line a value, all other settings being
+those of the best configuration.
+"""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from silverprint.reports import background
+from silverprint.reports.contents import Report
+from silverprint.reports.drawing import (
+    WIDTH,
+    Scale,
+    epoch_ticks,
+    horizontal_grid,
+    nice_scale,
+    svg,
+    text,
+)
+from silverprint.reports.figures import interval_ruler
+from silverprint.reports.markup import (
+    NARROW_SPACE,
+    Markup,
+    Section,
+    element,
+    join,
+    percent,
+    shorten,
+)
+from silverprint.reports.page import opening, page, style_sheet, write_page
+
+LEGEND = 76  # units at the right for the lines' names
+APART = 15  # units between two names
+DASHES = ("dots", "long", "dash-dot")
+
+
+@dataclass(frozen=True)
+class Line:
+    """One value of a setting.
+
+    Attributes:
+        value: as it is written.
+        accuracies: on validation, by epoch; one that is not finite is left out.
+        level: the accuracy of something without epochs, such as an exact solution.
+        best: whether this is the best configuration.
+    """
+
+    value: str
+    accuracies: tuple[float, ...] = ()
+    level: float | None = None
+    best: bool = False
+
+    @property
+    def known(self) -> list[float]:
+        """What can be drawn."""
+        values = [value for value in self.accuracies if math.isfinite(value)]
+        return values if values or self.level is None else [self.level]
+
+
+@dataclass(frozen=True)
+class SweepReport:
+    """Everything a sweep's page tells.
+
+    Attributes:
+        title: the dataset's name.
+        summary: one sentence that says the result in words.
+        accuracy: of the best configuration on validation.
+        interval: its 95 % interval.
+        count: pictures it was judged by.
+        tried: number of configurations.
+        alike: how many of the others lie within the interval.
+        charts: setting -> a line a value.
+        candidates: as of `Report`.
+        notices: as of `Report`.
+        seconds: as of `Report`.
+        provenance: as of `Report`.
+    """
+
+    title: str
+    summary: str
+    accuracy: float
+    interval: tuple[float, float]
+    count: int
+    tried: int
+    alike: int
+    charts: Mapping[str, Sequence[Line]]
+    candidates: Sequence[Mapping[str, Any]]
+    notices: Sequence[str] = ()
+    seconds: Mapping[str, float] | None = None
+    provenance: Mapping[str, str] | None = None
+
+
+def write_sweep(report: SweepReport, path: Path) -> None:
+    """Write the page, and beside it each chart as SETTING.svg."""
+    write_page(render(report), path)
+    for field, lines in report.charts.items():
+        chart = sweep_chart(lines, f"Validation accuracy by epoch for each {field}")
+        write_page(standalone(chart, _words(field)), path.with_name(f"{field}.svg"))
+
+
+def render(report: SweepReport) -> str:
+    """Return the whole page as text."""
+    same = Report(
+        title=report.title, summary=report.summary, classes=(), task="single-label", metrics={},
+        class_counts={}, candidates=report.candidates, notices=report.notices,
+        seconds=report.seconds, provenance=report.provenance,
+    )  # fmt: skip
+    chapters = [
+        _charts(report),
+        background.configurations(same),
+        background.reading(same),
+        background.timings(same),
+        background.provenance(same),
+    ]
+    top = opening("Silverprint sweep", report.title, report.summary, _headline(report))
+    return page(f"{report.title} – Silverprint sweep", top, chapters)
+
+
+def sweep_chart(lines: Sequence[Line], label: str) -> Markup:
+    """Return accuracy by epoch, a line a value, each named where it ends; the best stands out.
+
+    Args:
+        lines: in the order of their values.
+        label: what a screen reader says.
+    """
+    drawn = [line for line in lines if line.known]
+    epochs = max((len(line.accuracies) for line in drawn), default=1)
+    height, right = 250, WIDTH - LEGEND
+    across = Scale(1, max(epochs, 2), 44, right, epoch_ticks(epochs))
+    up = nice_scale([value for line in drawn for value in line.known] or [0, 1], height - 34, 14)
+    if up.high > 1:
+        up = Scale(up.low, 1.0, up.start, up.end, tuple(tick for tick in up.ticks if tick <= 1))
+    parts = [horizontal_grid(up, 44, right, lambda value: f"{100 * value:.3g}%")]
+    parts += [text(across(tick), height - 17, f"{tick:g}", "middle") for tick in across.ticks]
+    parts.append(text(right, height - 3, "epoch", "end"))
+    others = [line for line in drawn if not line.best]
+    for line in sorted(drawn, key=lambda line: line.best):
+        style = "solid" if line.best else DASHES[others.index(line) % len(DASHES)]
+        parts.append(_curve(line, across, up, style))
+    parts += _names(drawn, across, up)
+    best = next((line for line in drawn if line.best), None)
+    if best is not None:
+        parts.append(_best_point(best, across, up))
+    return svg(WIDTH, height, parts, label)
+
+
+def standalone(chart: Markup, title: str) -> str:
+    """Return a drawing as a file of its own: with its style, a title and a ground."""
+    room = 28  # units for the title
+    opened, _, inside = chart.partition(">")
+    width, height = (_number(opened, name) for name in ("width", "height"))
+    ground = element("rect", width=width, height=height + room, style="fill:var(--paper)")
+    heading = text(8, 18, title, class_="name")
+    frame = (
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height + room}" '
+        f'width="{2 * width}" height="{2 * (height + room)}" role="img">'
+    )
+    moved = f'<g transform="translate(0 {room})">{inside.removesuffix("</svg>")}</g>'
+    return f"{frame}<style>{style_sheet()}</style>{ground}{heading}{moved}</svg>\n"
+
+
+def written(value: object) -> str:
+    """Return a setting's value as people write it."""
+    if isinstance(value, list | tuple):
+        return ", ".join(map(written, value))
+    if value is None:
+        return "exact"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def _charts(report: SweepReport) -> Section:
+    charts = [
+        element(
+            "div",
+            element("h3", _words(field)),
+            sweep_chart(lines, f"Validation accuracy by epoch for each {_words(field)}"),
+        )
+        for field, lines in report.charts.items()
+    ]
+    caption = element(
+        "figcaption",
+        "Validation accuracy by epoch. Each chart varies one setting; the others are those of the "
+        "best configuration, whose line is drawn solid. A line ends where training stopped because "
+        "the validation loss no longer fell.",
+    )
+    body = element("figure", element("div", *charts, class_="pair"), caption)
+    return Section("charts", "One setting at a time", body if charts else Markup(""))
+
+
+def _headline(report: SweepReport) -> Markup:
+    low, high = report.interval
+    sure = f"95{NARROW_SPACE}% interval: {100 * low:.1f} to {percent(high)} (Wilson)."
+    sentence = (
+        f"The best of {report.tried:,} configurations was right on "
+        f"{round(report.accuracy * report.count):,} of {report.count:,} validation pictures."
+    )
+    caution = " It was chosen on these same pictures, so expect somewhat less on new ones."
+    if report.alike:
+        caution += (
+            f" {report.alike:,} of the others lie within the interval: between those and the best, "
+            "chance may have decided."
+        )
+    number = element(
+        "p", f"{100 * report.accuracy:.1f}", element("small", f"{NARROW_SPACE}%"), class_="number"
+    )
+    words = element(
+        "div",
+        element("p", sentence, class_="sentence"),
+        interval_ruler(report.accuracy, low, high, f"{percent(report.accuracy)}; {sure}"),
+        element("p", sure, caution, class_="aside"),
+    )
+    return element("div", number, words, class_="headline")
+
+
+def _curve(line: Line, across: Scale, up: Scale, style: str) -> Markup:
+    if not line.accuracies and line.level is not None:
+        level = f"M{across.start} {up(line.level):.1f}H{across.end}"
+        return element("path", d=level, class_=style)
+    path, pen = "", "M"
+    for epoch, value in enumerate(line.accuracies, start=1):
+        if not math.isfinite(value):
+            pen = "M"
+            continue
+        path += f"{pen}{across(epoch):.1f} {up(value):.1f}" + ("h0" if pen == "M" else "")
+        pen = "L"
+    return element("path", d=path, class_=style)
+
+
+def _names(lines: Sequence[Line], across: Scale, up: Scale) -> list[Markup]:
+    """Name each line at the right, where it ends if there is room; a hair leads to its end."""
+    ends = []
+    for line in lines:
+        finite = [e for e, value in enumerate(line.accuracies, start=1) if math.isfinite(value)]
+        x = across(finite[-1]) if finite else across.end
+        ends.append((up(line.known[-1]), x, line))
+    ends.sort(key=lambda end: end[0])
+    places = spread([y for y, _, _ in ends], APART, up.end, up.start)
+    parts = []
+    for (y, x, line), place in zip(ends, places, strict=True):
+        lead = f"M{x:.1f} {y:.1f}L{across.end + 8:.1f} {place:.1f}"
+        parts.append(element("path", d=lead, class_="grid"))
+        kind = "best" if line.best else "name"
+        parts.append(text(across.end + 11, place + 4, shorten(line.value, 10), class_=kind))
+    return parts
+
+
+def spread(wanted: Sequence[float], apart: float, low: float, high: float) -> list[float]:
+    """Return places near the wanted ones, which are sorted, that lie apart and within low..high."""
+    places: list[float] = []
+    for place in wanted:
+        places.append(max(place, places[-1] + apart if places else low))
+    for k in range(len(places) - 1, -1, -1):
+        most = high if k == len(places) - 1 else places[k + 1] - apart
+        places[k] = min(places[k], most)
+    return places
+
+
+def _best_point(line: Line, across: Scale, up: Scale) -> Markup:
+    value = max(line.known)
+    where = line.accuracies.index(value) + 1 if line.accuracies else across.high
+    x, y = across(where), up(value)
+    part = (x - across.start) / (across.end - across.start)
+    anchor = "start" if part < 0.25 else "end" if part > 0.75 else "middle"
+    return join((
+        element("circle", cx=x, cy=y, r=4.5, class_="dot"),
+        text(x, max(y - 9, 10), percent(value), anchor, class_="best"),
+    ))  # fmt: skip
+
+
+def _number(tag: str, name: str) -> int:
+    return int(tag.partition(f' {name}="')[2].partition('"')[0])
+
+
+def _words(field: str) -> str:
+    words = field.replace("_", " ")
+    return words[:1].upper() + words[1:]

@@ -1,0 +1,194 @@
+"""`tune`: try many settings, say which are best, and draw what each of them does."""
+
+import dataclasses
+import json
+import math
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from silverprint.backbones.cache import trim
+from silverprint.data.table import Dataset
+from silverprint.errors import ConfigError
+from silverprint.models.stacked_heads import HeadConfig
+from silverprint.recipes.heads import FittedHead
+from silverprint.reports.page import write_page
+from silverprint.reports.sweep import Line, SweepReport, write_sweep, written
+from silverprint.runtime.paths import cache_folder
+from silverprint.training.progress import Progress
+from silverprint.workflows.run import Training
+from silverprint.workflows.settings import TrainSettings
+from silverprint.workflows.sweeps import (
+    DEFAULTS,
+    METRICS,
+    Config,
+    Tried,
+    TuneResult,
+    check_sweeps,
+    configurations,
+    head_lists,
+    kind_of,
+    rank,
+)
+from silverprint.workflows.train import fit_all, look_at, provenance
+
+BEST, REPORT = "best.json", "report.html"
+COLUMNS = 2**15  # hidden units that are trained together; more would need many GB
+
+
+def tune(
+    dataset: Dataset, sweeps: Mapping[str, Sequence[Any]], given: Mapping[str, Any],
+    progress: Progress, *, out: Path, metric: str = "accuracy", command: str = "",
+) -> TuneResult:  # fmt: skip
+    """Try every combination, and write a report, its charts and the best settings.
+
+    Args:
+        dataset: labelled pictures.
+        sweeps: setting -> values to try; none for a usual choice.
+        given: what is the same in all, as keywords of `TrainSettings.of`; `from_scratch` or
+            `finetune` among them decide what is trained.
+        progress: shows stages, and keeps their times.
+        out: folder for report.html, best.json and a drawing for each setting.
+        metric: "accuracy" or "loss": what makes a configuration the best.
+        command: how this was called, for the report.
+
+    Raises:
+        SilverprintError: a setting or a value is not possible, or the pictures are not.
+    """
+    if metric not in METRICS:
+        raise ConfigError(f"metric must be {' or '.join(METRICS)}; got {metric!r}.")
+    began = time.perf_counter()
+    fields = check_sweeps(sweeps or DEFAULTS[kind_of(given)], given)
+    results, run = tune_heads(dataset, fields, given, progress)
+    result = TuneResult(fields, rank(results, metric), metric, _judged_by(run))
+    result.notices = [*run.dataset.notices, *run.notices]
+    if result.best.accuracy is None:
+        raise ConfigError(
+            "nothing learned anything: every loss is infinite or not a number; sweep smaller "
+            "learning rates."
+        )
+    result.seconds = time.perf_counter() - began
+    with progress.stage("report"):
+        out.mkdir(parents=True, exist_ok=True)
+        write_best(result, out)
+        write_sweep(sweep_report(result, run, progress.seconds, command), out / REPORT)
+    trim(cache_folder(), run.settings.cache_limit)
+    return result
+
+
+# --- heads: one look, and all of them as one problem ---------------------------------------------
+
+
+def tune_heads(
+    dataset: Dataset, fields: Mapping[str, Sequence[Any]], given: Mapping[str, Any],
+    progress: Progress,
+) -> tuple[list[Tried], Training]:  # fmt: skip
+    """Fit every head; what decides how pictures are seen, or how all train, makes rounds."""
+    together = {name: values for name, values in fields.items() if name in head_lists()}
+    rounds = {name: values for name, values in fields.items() if name not in together}
+    results: list[Tried] = []
+    for config in configurations(rounds, given):
+        settings = TrainSettings.of(**{**config, **together})
+        run = look_at(dataset, settings, progress)
+        heads = settings.heads()
+        total = settings.epochs * len(list(_parts(heads)))
+        text = f"fitting {len(heads):,} heads"
+        with progress.stage("heads", total, text) as advance:
+            for part in _parts(heads):
+
+                def tell(active: int, epoch: int) -> None:  # noqa: ARG001
+                    advance(1, f"{active:,} fits still learn")
+
+                results += [_tried(config, one) for one in fit_all(run, part, tell)]
+    return list({json.dumps(one.config, default=str): one for one in results}.values()), run
+
+
+def _parts(heads: Sequence[HeadConfig]) -> Iterator[list[HeadConfig]]:
+    """Split the heads, so that no more than COLUMNS units train at once."""
+    part: list[HeadConfig] = []
+    for head in heads:
+        if part and sum(max(1, one.hidden_size) for one in [*part, head]) > COLUMNS:
+            yield part
+            part = []
+        part.append(head)
+    if part:
+        yield part
+
+
+def _tried(given: Config, fitted: FittedHead) -> Tried:
+    """Write down a head with all its settings, so that `train` fits the same one."""
+    own = dataclasses.asdict(fitted.config)
+    for name, default in (("l1", 0.0), ("initialisation", "he"), ("learning_rate", None)):
+        if own[name] == default:
+            del own[name]
+    finite = math.isfinite(fitted.loss)
+    return Tried(
+        {**given, **own},
+        fitted.accuracy if finite else None,
+        fitted.loss if finite else None,
+        fitted.epochs,
+        fitted.curves,
+    )
+
+
+def _judged_by(run: Training) -> int:
+    """Return how many pictures judged."""
+    return len(run.dataset.rows("train" if run.cross_validated else "validation"))
+
+
+# --- what is written ------------------------------------------------------------------------------
+
+
+def write_best(result: TuneResult, out: Path) -> Path:
+    """Write the best settings for `train --config`."""
+    path = out / BEST
+    text = json.dumps(result.best.config, indent=2, ensure_ascii=False, default=str)
+    write_page(f"{text}\n", path)
+    return path
+
+
+def sweep_report(
+    result: TuneResult, run: Training, seconds: Mapping[str, float], command: str
+) -> SweepReport:
+    """Return the page's content."""
+    assert result.best.accuracy is not None
+    chosen = ", ".join(
+        f"{name.replace('_', ' ')} {written(result.best.config.get(name))}"
+        for name in result.fields
+    )
+    charts = {}
+    for name in result.fields:
+        lines = [_line(value, tried, tried is result.best) for value, tried in result.along(name)]
+        if len(lines) > 1:
+            charts[name] = lines
+    return SweepReport(
+        title=run.dataset.name,
+        summary=f"Of {len(result.results):,} configurations the best has {chosen}.",
+        accuracy=result.best.accuracy,
+        interval=result.interval,
+        count=result.count,
+        tried=len(result.results),
+        alike=result.alike,
+        charts=charts,
+        candidates=[_candidate(tried, tried is result.best) for tried in result.results],
+        notices=result.notices,
+        seconds=dict(seconds),
+        provenance=provenance(run, command),
+    )
+
+
+def _line(value: Any, tried: Tried, best: bool) -> Line:
+    curve = tried.curves.get("validation accuracy", [])
+    return Line(written(value), tuple(curve), None if curve else tried.accuracy, best)
+
+
+def _candidate(tried: Tried, chosen: bool) -> dict[str, Any]:
+    settings = {name: written(value) if isinstance(value, list | tuple) else value
+                for name, value in tried.config.items()}  # fmt: skip
+    return {
+        **settings,
+        "validation_accuracy": tried.accuracy,
+        "validation_loss": tried.loss,
+        "chosen": chosen,
+    }
