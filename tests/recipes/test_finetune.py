@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import textwrap
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 
@@ -22,6 +23,7 @@ from silverprint.recipes import finetune as recipe
 from silverprint.recipes.finetune import FinetuneSettings, finetune, picture_side
 from silverprint.recipes.heads import FitSettings, HeadConfig, HeadData, fit_heads
 from silverprint.training import run_state
+from silverprint.training.checkpoint import load_checkpoint
 from silverprint.training.journal import read_journal
 from silverprint.training.pixels import PixelData
 from silverprint.training.progress import Progress
@@ -247,7 +249,7 @@ def test_each_stage_learns_more_slowly_than_the_next(tiny, tmp_path, monkeypatch
     assert all(p.ndim > 1 for group in made[0].param_groups[::2] for p in group["params"])
 
 
-def test_views_are_looked_at_once(tiny, tmp_path, monkeypatch) -> None:
+def test_views_are_looked_at_once(tiny, tmp_path) -> None:
     class Counting(Progress):
         def stage(self, name, total=None, text=""):
             stages.append((name, total))
@@ -397,9 +399,8 @@ def test_progress_counts_every_picture_and_says_how_it_goes(tiny, tmp_path) -> N
 
     class Noting(Progress):
         def stage(self, name, total=None, text=""):
-            from contextlib import nullcontext
-
             titles.append(text)
+            assert (name, total) == ("fine-tune", 3 * 48)
             return nullcontext(lambda count, note="": told.append((count, note)))
 
     titles: list[str] = []
@@ -445,3 +446,14 @@ def test_settings_are_checked(field, value, message) -> None:
 def test_unfreeze_as_a_command_line_gives_it() -> None:
     assert FinetuneSettings(unfreeze="3").unfreeze == 3
     assert FinetuneSettings(unfreeze="all").unfreeze == "all"
+
+
+def test_classes_that_tell_left_from_right_are_not_flipped(tiny, tmp_path) -> None:
+    settings = replace(SMALL, augment="auto", epochs=1)
+    runs = {"sided": ("turn left", "turn right", "ahead"), "plain": ("a cat", "a dog", "a hat")}
+    for name, classes in runs.items():
+        tuned(tiny, tmp_path / name, settings, classes=classes)
+        assert (tmp_path / name / "last.safetensors").exists()
+    told = {name: load_checkpoint(tmp_path / name / "last.safetensors") for name in runs}
+    assert told["sided"]["identity"]["augment"] == "signs"
+    assert told["plain"]["identity"]["augment"] == "small"

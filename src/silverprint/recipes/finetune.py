@@ -16,7 +16,7 @@ import hashlib
 import time
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Literal, get_args
 
@@ -221,12 +221,11 @@ def finetune(
         student = Student(thawed.back, head, settings.dropout)
         model: Any = fabric.setup_module(student)
         optimiser: Any = fabric.setup_optimizers(_optimiser(thawed, student, settings))
-        automatic = settings.augment == "auto"
-        named = suggest_policy(classes, prepared.size)[0] if automatic else settings.augment
+        if settings.augment == "auto":
+            settings = replace(settings, augment=suggest_policy(classes, prepared.size)[0])
         inputs = _inputs(
-            thawed, prepared, train, validation, outputs, find_policy(named), settings, fabric,
-            folder, progress,
-        )  # fmt: skip
+            thawed, prepared, train, validation, outputs, settings, fabric, folder, progress
+        )
         targets = torch.from_numpy(train.targets)
         weight = weigh_classes(targets, link, outputs, settings.class_weights)
         weight = None if weight is None else weight.to(fabric.device)
@@ -445,10 +444,10 @@ class Pictures:
 
 def _inputs(
     thawed: Thawed, prepared: PreparedBackbone, train: PixelData, validation: PixelData,
-    outputs: int, policy: Policy, settings: FinetuneSettings, fabric: Fabric, folder: Path,
-    progress: Progress,
+    outputs: int, settings: FinetuneSettings, fabric: Fabric, folder: Path, progress: Progress,
 ) -> Inputs:  # fmt: skip
     """Pixels, varied anew for each batch; or views that the frozen stages have seen once."""
+    policy = find_policy(settings.augment)
     pictures = Pictures(train, prepared.size, policy, fabric)
     held = Pictures(validation, prepared.size, policy, fabric)
     sample = _sample(len(train), min(len(validation), SAMPLE), settings.seed)
