@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 import typer
 
-from silverprint.cli import augment, backbones, datasets, doctor, evaluate, predict, train
+from silverprint.cli import augment, backbones, datasets, doctor, evaluate, predict, train, tune
 from silverprint.cli.common import fail
 from silverprint.errors import SilverprintError
 
@@ -23,6 +23,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.command("train")(train.train)
+app.command("tune")(tune.tune)
 app.command("predict")(predict.predict)
 app.command("evaluate")(evaluate.evaluate)
 app.command("augment")(augment.augment)
