@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
 ROWS_SHOWN = 20
 Same = "The same in all (every option of `train`, with --set)"
+Own = "Networks trained here (--from-scratch, --finetune)"
 Data = "Data"
 
 
@@ -24,6 +25,8 @@ def tune(
     metric: Annotated[str, typer.Option(help="What makes a configuration the best: accuracy or loss, on validation.")] = "accuracy",
     from_scratch: Annotated[bool, typer.Option("--from-scratch", help="Tune a small network trained on these pictures alone.")] = False,
     finetune: Annotated[bool, typer.Option("--finetune", help="Tune the training of the pretrained network itself.")] = False,
+    study: Annotated[str | None, typer.Option(help="Database that several processes or machines share, as sqlite:///FILE or any SQLAlchemy address.", show_default="a file in --out", rich_help_panel=Own)] = None,
+    trials: Annotated[int | None, typer.Option(min=1, help="Try no more than so many configurations.", show_default="all", rich_help_panel=Own)] = None,
     config: Annotated[Path | None, typer.Option(help="JSON file of settings; --set wins.", rich_help_panel=Same)] = None,
     option: Annotated[list[str] | None, typer.Option("--set", help="KEY=VALUE, such as backbone=vgg16, epochs=50 or size=128.", rich_help_panel=Same)] = None,
     data_dir: Annotated[Path | None, typer.Option(help="Where named datasets are; default SILVERPRINT_DATA.", rich_help_panel=Data)] = None,
@@ -37,6 +40,8 @@ def tune(
     """Try many settings, say which are best, and draw what each of them does.
 
     silverprint tune photos/ --sweep learning_rate=1e-4,1e-3,1e-2,1e-1 --sweep dropout=0,0.2,0.5,0.8
+
+    silverprint tune mnist --from-scratch --set model=mlp --sweep initialisation=zeros,normal,he
 
     silverprint train photos/ --config tune/best.json
     """
@@ -63,7 +68,8 @@ def tune(
         )  # fmt: skip
     command = shlex.join(["silverprint", *sys.argv[1:]])
     result = run_tune(
-        dataset, sweeps, given, progress, out=out, metric=metric, command=command
+        dataset, sweeps, given, progress, out=out, metric=metric, study=study, trials=trials,
+        command=command,
     )  # fmt: skip
     if json:
         print_json(result.to_json())

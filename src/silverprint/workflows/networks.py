@@ -36,6 +36,7 @@ from silverprint.workflows.settle import settle
 
 if TYPE_CHECKING:
     from silverprint.recipes.finetune import FinetuneSettings
+    from silverprint.recipes.scratch_settings import ScratchSettings
 
 KEPT_SECONDS = 30 * 24 * 3600  # a stopped run that nobody took up in this time is forgotten
 SPARE = 8 / 7  # of the network's input: 256 px for 224
@@ -93,10 +94,21 @@ def forget_stopped_runs(run: Training) -> None:
 
 def from_scratch(dataset: Dataset, settings: TrainSettings, progress: Progress) -> Training:
     """Train a small network on these pictures alone."""
-    from silverprint.recipes.scratch import train_from_scratch
+    assert settings.scratch is not None
+    run, parts = read_small(dataset, settings, progress)
+    train_small(run, parts, settings.scratch, progress)
+    pixels = parts["validation"].pixels[:PICTURES]
+    few = np.repeat(pixels, 3 // pixels.shape[1], axis=1)
+    ship_network(run, few, settings.scratch.model, "your own: trained on your pictures alone")
+    return run
+
+
+def read_small(
+    dataset: Dataset, settings: TrainSettings, progress: Progress
+) -> tuple[Training, dict[str, PixelData]]:
+    """Read all pictures into memory; return the run, and the training and validation pictures."""
     from silverprint.training.pixels import is_grey, load_pixels
 
-    assert settings.scratch is not None
     preprocessing = Preprocessing(size=settings.size or natural_size(dataset), fit=settings.fit)
     rows = np.arange(len(dataset))
     channels = 1 if is_grey(dataset, rows) else 3
@@ -106,32 +118,51 @@ def from_scratch(dataset: Dataset, settings: TrainSettings, progress: Progress) 
     seen = Look("torch", pixels.rows, pixels.digests, pixels.refused)
     readable, _ = settle(dataset, settings, seen)
     run = Training(readable, settings, preprocessing, seen)
-    run.folder = run_folder(run, settings.scratch)
     parts = {}
     for split in ("train", "validation"):
         chosen = readable.rows(split)
         parts[split] = PixelData(pixels.values[chosen], targets_of(run, chosen))
-    total = settings.scratch.epochs * len(parts["train"].targets)
-    with progress.stage("train", total, f"training {settings.scratch.model}") as advance:
+    return run, parts
+
+
+def train_small(
+    run: Training, parts: dict[str, PixelData], settings: "ScratchSettings", progress: Progress
+) -> None:
+    """Train a small network, or go on where a stopped run of the same settings was."""
+    from silverprint.recipes.scratch import train_from_scratch
+
+    run.folder = run.folder or run_folder(run, settings)
+    total = settings.epochs * len(parts["train"].targets)
+    with progress.stage("train", total, f"training {settings.model}") as advance:
         run.network = train_from_scratch(
-            parts["train"], parts["validation"], run.outputs, run.link, settings.scratch,
-            run.folder, classes=dataset.classes, advance=advance, track=settings.track,
+            parts["train"], parts["validation"], run.outputs, run.link, settings, run.folder,
+            classes=run.dataset.classes, advance=advance, track=run.settings.track,
         )  # fmt: skip
-    few = np.repeat(parts["validation"].pixels[:PICTURES], 3 // channels, axis=1)
-    ship_network(run, few, settings.scratch.model, "your own: trained on your pictures alone")
-    return run
 
 
 def finetune_network(run: Training, settings: "FinetuneSettings", progress: Progress) -> None:
-    """Go on from the fitted head: train the pretrained network too.
+    """Go on from the fitted head: train the pretrained network too."""
+    run.folder = run_folder(run, settings)
+    parts = read_large(run, run.folder, progress)
+    train_pretrained(run, parts, settings, progress)
+    assert run.network is not None
+    if run.network.best_epoch == 0:
+        run.notices.append(
+            f"Fine-tuning did not better the {run.network.metric} of the head on the frozen "
+            "network, so that head is what ships."
+        )
+    choice = run.prepared.choice
+    ship_network(run, parts["validation"].pixels, choice.name, choice.licence)
+
+
+def read_large(run: Training, folder: Path, progress: Progress) -> dict[str, PixelData]:
+    """Read pictures as pixels into files of the folder: those to learn from, and those that judge.
 
     Pictures to learn from are kept a little larger than the network's input, so that a crop of them
     loses nothing; those that judge are exactly as they ship.
     """
-    from silverprint.recipes.finetune import finetune
     from silverprint.training.pixels import load_pixels
 
-    run.folder = run_folder(run, settings)
     size = run.preprocessing.size
     sides = {"train": min(round(size * SPARE), 2048), "validation": size}
     rows = {split: run.dataset.rows(split) for split in ("train", "validation")}
@@ -140,24 +171,27 @@ def finetune_network(run: Training, settings: "FinetuneSettings", progress: Prog
         for split, side in sides.items():
             pixels = load_pixels(
                 run.dataset, replace(run.preprocessing, size=side), rows[split],
-                file=run.folder / f"{split}-{os.environ.get('RANK', '0')}.pixels", advance=advance,
+                file=folder / f"{split}-{os.environ.get('RANK', '0')}.pixels", advance=advance,
             )  # fmt: skip
             if pixels.refused:
                 file, reason = pixels.refused[0]
                 raise DataError(f"{file} changed while it was read: {reason}; run again.")
             parts[split] = PixelData(pixels.values, targets_of(run, rows[split]))
+    return parts
+
+
+def train_pretrained(
+    run: Training, parts: dict[str, PixelData], settings: "FinetuneSettings", progress: Progress
+) -> None:
+    """Fine-tune, or go on where a stopped run of the same settings was."""
+    from silverprint.recipes.finetune import finetune
+
+    run.folder = run.folder or run_folder(run, settings)
     run.network = finetune(
         run.prepared, run.head, parts["train"], parts["validation"], run.outputs, run.link,
         settings, run.folder, classes=run.dataset.classes, progress=progress,
         track=run.settings.track,
     )  # fmt: skip
-    if run.network.best_epoch == 0:
-        run.notices.append(
-            f"Fine-tuning did not better the {run.network.metric} of the head on the frozen "
-            "network, so that head is what ships."
-        )
-    choice = run.prepared.choice
-    ship_network(run, parts["validation"].pixels, choice.name, choice.licence)
 
 
 def natural_size(dataset: Dataset) -> int:

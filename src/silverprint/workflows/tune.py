@@ -1,13 +1,17 @@
 """`tune`: try many settings, say which are best, and draw what each of them does."""
 
 import dataclasses
+import datetime
+import hashlib
 import json
 import math
 import time
 from collections.abc import Iterator, Mapping, Sequence
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+from silverprint import __version__
 from silverprint.backbones.cache import trim
 from silverprint.data.table import Dataset
 from silverprint.errors import ConfigError
@@ -19,6 +23,7 @@ from silverprint.runtime.paths import cache_folder
 from silverprint.training.progress import Progress
 from silverprint.workflows.run import Training
 from silverprint.workflows.settings import TrainSettings
+from silverprint.workflows.study import quiet_optuna, run_study
 from silverprint.workflows.sweeps import (
     DEFAULTS,
     METRICS,
@@ -32,14 +37,16 @@ from silverprint.workflows.sweeps import (
     rank,
 )
 from silverprint.workflows.train import fit_all, look_at, provenance
+from silverprint.workflows.trials import Trials
 
 BEST, REPORT = "best.json", "report.html"
 COLUMNS = 2**15  # hidden units that are trained together; more would need many GB
 
 
 def tune(
-    dataset: Dataset, sweeps: Mapping[str, Sequence[Any]], given: Mapping[str, Any],
-    progress: Progress, *, out: Path, metric: str = "accuracy", command: str = "",
+    dataset: Dataset, sweeps: Mapping[str, Sequence[Any]], given: Config,
+    progress: Progress, *, out: Path, metric: str = "accuracy", study: str | None = None,
+    trials: int | None = None, command: str = "",
 ) -> TuneResult:  # fmt: skip
     """Try every combination, and write a report, its charts and the best settings.
 
@@ -51,6 +58,8 @@ def tune(
         progress: shows stages, and keeps their times.
         out: folder for report.html, best.json and a drawing for each setting.
         metric: "accuracy" or "loss": what makes a configuration the best.
+        study: database of the trials of a network, instead of a SQLite file in `out`.
+        trials: how many configurations of a network to try at most; None tries all.
         command: how this was called, for the report.
 
     Raises:
@@ -60,9 +69,23 @@ def tune(
         raise ConfigError(f"metric must be {' or '.join(METRICS)}; got {metric!r}.")
     began = time.perf_counter()
     fields = check_sweeps(sweeps or DEFAULTS[kind_of(given)], given)
-    results, run = tune_heads(dataset, fields, given, progress)
+    if kind_of(given) == "heads":
+        if study is not None or trials is not None:
+            raise ConfigError(
+                "--study and --trials are for --from-scratch and --finetune; heads are all fitted "
+                "at once, in seconds."
+            )
+        results, run = tune_heads(dataset, fields, given, progress)
+    else:
+        results, run = tune_networks(dataset, fields, given, progress, out, study, trials)
     result = TuneResult(fields, rank(results, metric), metric, _judged_by(run))
     result.notices = [*run.dataset.notices, *run.notices]
+    missing = math.prod(map(len, fields.values())) - len(results)
+    if missing > 0 and kind_of(given) != "heads":
+        result.notices.append(
+            f"{missing} configurations are not tried, or still being tried by other processes; the "
+            "same command takes them up."
+        )
     if result.best.accuracy is None:
         raise ConfigError(
             "nothing learned anything: every loss is infinite or not a number; sweep smaller "
@@ -137,6 +160,32 @@ def _judged_by(run: Training) -> int:
     return len(run.dataset.rows("train" if run.cross_validated else "validation"))
 
 
+# --- networks: one trial after the other, by any number of processes ------------------------------
+
+
+def tune_networks(
+    dataset: Dataset, fields: Mapping[str, Sequence[Any]], given: Config, progress: Progress,
+    out: Path, url: str | None, trials: int | None,
+) -> tuple[list[Tried], Training]:  # fmt: skip
+    """Train a network for each configuration that no process has tried yet."""
+    with quiet_optuna(), Trials(dataset, progress) as bench:
+        run = bench.prepare(configurations(fields, given)[0])
+        results = run_study(
+            fields, given, _identity(dataset, run), bench.run_one,
+            out=out, url=url, most=trials, seed=run.settings.seed, say=progress.say,
+        )  # fmt: skip
+    return results, run
+
+
+def _identity(dataset: Dataset, run: Training) -> str:
+    """Return a digest of the pictures and their labels, by which results are found again."""
+    digest = hashlib.sha256(__version__.encode())
+    for part in (*run.seen.digests, dataset.labels.tobytes(), dataset.splits.tobytes()):
+        digest.update(part)
+    digest.update(json.dumps(dataset.classes).encode())
+    return f"{dataset.name} {digest.hexdigest()[:16]}"
+
+
 # --- what is written ------------------------------------------------------------------------------
 
 
@@ -174,8 +223,16 @@ def sweep_report(
         candidates=[_candidate(tried, tried is result.best) for tried in result.results],
         notices=result.notices,
         seconds=dict(seconds),
-        provenance=provenance(run, command),
+        provenance=_provenance(run, command),
     )
+
+
+def _provenance(run: Training, command: str) -> dict[str, str]:
+    if run.network_files is not None:
+        return provenance(run, command)
+    when = datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%d %H:%M UTC")
+    libraries = {name: version(name) for name in ("silverprint", "torch", "numpy")}
+    return {"seed": str(run.settings.seed), "command": command, "date": when, **libraries}
 
 
 def _line(value: Any, tried: Tried, best: bool) -> Line:

@@ -1,0 +1,278 @@
+"""A sweep as an Optuna study: it can be stopped, taken up, and shared by several processes.
+
+The study is a table of trials in a database: a SQLite file in the output folder, or any address
+that SQLAlchemy knows, which processes and machines then share. Each process takes a configuration
+of the grid that nobody has, tries it, and writes down what came of it.
+
+Two processes may take the same at the same moment. The database numbers all trials, and of those
+with the same configuration the one with the lowest number counts: whoever holds a later one lets it
+go before any work is done. A process that died is noticed, and what it was at is taken up.
+"""
+
+import contextlib
+import itertools
+import json
+import logging
+import os
+import random
+import socket
+import threading
+import time
+import uuid
+import warnings
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from silverprint.errors import ConfigError, MissingExtraError
+from silverprint.workflows.sweeps import Config, Tried
+
+if TYPE_CHECKING:
+    from optuna.storages import RDBStorage
+    from optuna.study import Study
+    from optuna.trial import FrozenTrial, Trial
+
+FILE = "study.db"
+CONFIG, RESULT, WHO, BEAT = "config", "result", "process", "alive at"  # of a trial
+BEAT_SECONDS = 20.0
+SILENT_SECONDS = 180.0  # after which a process that says nothing counts as gone
+
+
+def run_study(
+    fields: Mapping[str, Sequence[Any]], given: Config, data: str,
+    run_one: Callable[[Config], Tried], *, out: Path, url: str | None = None,
+    most: int | None = None, seed: int = 0, say: Callable[[str], None] = lambda _: None,
+) -> list[Tried]:  # fmt: skip
+    """Try every combination once, by all processes together.
+
+    Args:
+        fields: setting -> values.
+        given: what is the same in all.
+        data: a digest of the pictures, labels and splits, and of what else decides a result.
+        run_one: tries one configuration.
+        out: folder of the SQLite file, where there is no url.
+        url: a database that several processes share.
+        most: try no more than so many, by all processes together; None tries all.
+        seed: of their order.
+        say: told which trial begins.
+
+    Returns:
+        The results there are, from all processes, now and earlier.
+
+    Raises:
+        MissingExtraError: optuna is not installed.
+        ConfigError: the database cannot be used.
+    """
+    grid = {
+        _key({**given, **dict(zip(fields, values, strict=True))}): values
+        for values in itertools.product(*fields.values())
+    }
+    order = list(grid)
+    random.Random(seed).shuffle(order)  # noqa: S311 - no secret
+    most = min(most or len(order), len(order))
+    with quiet_optuna():
+        study, storage = _open(fields, data, out, url)
+        known = _known(storage, data)
+        while True:
+            taken = set(known) | _taken(study)
+            free = [key for key in order if key not in taken]
+            if not free or len(taken.intersection(grid)) >= most:
+                break
+            labels = dict(zip(fields, map(_label, grid[free[0]]), strict=True))
+            study.enqueue_trial(labels, user_attrs={CONFIG: free[0]})
+            trial = study.ask()  # perhaps one that another process enqueued: all the same
+            key = trial.user_attrs.get(CONFIG)
+            for field, values in fields.items():
+                trial.suggest_categorical(field, list(dict.fromkeys(map(_label, values))))
+            with _alive(trial):
+                if key not in grid or _first(study, key) != trial.number:
+                    study.tell(trial, state=_state("PRUNED"))
+                    continue
+                place = len(taken.intersection(grid)) + 1
+                told = ", ".join(
+                    f"{field} {_label(v)}" for field, v in zip(fields, grid[key], strict=True)
+                )
+                say(f"configuration {place} of {most}: {told}")
+                try:
+                    tried = run_one({**given, **dict(zip(fields, grid[key], strict=True))})
+                except BaseException:
+                    study.tell(trial, state=_state("FAIL"))  # the next run takes it up
+                    raise
+                trial.set_user_attr(RESULT, json.dumps(_written(tried)))
+                study.tell(trial, -1.0 if tried.accuracy is None else tried.accuracy)
+        found = known | _known(storage, data)
+    return [
+        replace(found[key], config={**given, **dict(zip(fields, values, strict=True))})
+        for key, values in grid.items()
+        if key in found
+    ]
+
+
+@contextlib.contextmanager
+def quiet_optuna() -> Iterator[None]:
+    """Keep optuna and its database from talking: what there is to say, errors say."""
+    try:
+        import optuna
+    except ImportError as error:
+        raise MissingExtraError("tuning networks that are trained here", "tune") from error
+    loggers = [logging.getLogger(name) for name in ("sqlalchemy", "alembic")]
+    levels = [logger.level for logger in loggers]
+    verbosity = optuna.logging.get_verbosity()
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    for logger in loggers:
+        logger.setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+            yield
+    finally:
+        optuna.logging.set_verbosity(verbosity)
+        for logger, level in zip(loggers, levels, strict=True):
+            logger.setLevel(level)
+
+
+def _open(
+    fields: Mapping[str, Sequence[Any]], data: str, out: Path, url: str | None
+) -> "tuple[Study, RDBStorage]":
+    """Open the study of this data and these values; one database may hold many."""
+    import optuna
+
+    out.mkdir(parents=True, exist_ok=True)
+    address = url or f"sqlite:///{(out / FILE).resolve()}"
+    # Waiting for one another is better than failing, where processes share a file.
+    engine = {"connect_args": {"timeout": 120}} if address.startswith("sqlite") else {}
+    told = "; ".join(f"{name} {', '.join(str(_label(v)) for v in fields[name])}" for name in fields)
+
+    def attempt() -> "tuple[Study, RDBStorage]":
+        storage = optuna.storages.RDBStorage(address, engine_kwargs=engine)
+        study = optuna.create_study(
+            storage=storage, study_name=f"{data}: {told}"[:500], direction="maximize",
+            load_if_exists=True, sampler=optuna.samplers.RandomSampler(0),
+        )  # fmt: skip
+        return study, storage
+
+    for remaining in reversed(range(5)):
+        try:
+            return attempt()
+        except Exception as error:  # every database has errors of its own
+            words = f"{type(error).__name__}: {error}".splitlines()[0]
+            # Two processes make the same tables at the same moment.
+            if remaining and any(sign in words.lower() for sign in ("exist", "locked", "unique")):
+                time.sleep(0.5 + random.random())  # noqa: S311
+                continue
+            raise ConfigError(
+                f"--study {address} cannot be used ({words}); give an address such as "
+                "sqlite:///study.db or postgresql://user@host/name."
+            ) from error
+    raise AssertionError("unreachable")
+
+
+def _known(storage: "RDBStorage", data: str) -> dict[str, Tried]:
+    """Return what is finished, in all studies of the same data, whatever values they have."""
+    import optuna
+
+    found = {}
+    for name in optuna.get_all_study_names(storage):
+        if name.startswith(f"{data}: "):
+            other = optuna.load_study(study_name=name, storage=storage)
+            for trial in other.get_trials(deepcopy=False):
+                if RESULT in trial.user_attrs:
+                    config = json.loads(trial.user_attrs[CONFIG])
+                    found[_key(config)] = Tried(config, **json.loads(trial.user_attrs[RESULT]))
+    return found
+
+
+def _taken(study: "Study") -> set[str]:
+    """Return the configurations that are finished, or tried by a process that lives."""
+    taken = set()
+    for trial in study.get_trials(deepcopy=False):
+        if trial.state.name == "RUNNING" and _is_dead(trial):
+            with contextlib.suppress(Exception):  # another process may have said so first
+                study.tell(trial.number, state=_state("FAIL"))
+        elif trial.state.name in ("RUNNING", "COMPLETE"):
+            taken.add(trial.user_attrs.get(CONFIG, ""))
+    return taken
+
+
+def _first(study: "Study", key: str) -> int:
+    """Return the number of the trial that counts for a configuration."""
+    return min(
+        trial.number
+        for trial in study.get_trials(deepcopy=False)
+        if trial.user_attrs.get(CONFIG) == key
+        and trial.state.name in ("WAITING", "RUNNING", "COMPLETE")
+    )
+
+
+# --- who lives ------------------------------------------------------------------------------------
+
+
+def _machine() -> str:
+    return f"{socket.gethostname()}-{uuid.getnode():x}"
+
+
+@contextlib.contextmanager
+def _alive(trial: "Trial") -> Iterator[None]:
+    """Say who tries it, and now and then that this process still lives."""
+    trial.set_user_attr(WHO, [_machine(), os.getpid()])
+    trial.set_user_attr(BEAT, time.time())
+    over = threading.Event()
+
+    def beat() -> None:
+        while not over.wait(BEAT_SECONDS):
+            with contextlib.suppress(Exception):  # the next beat may get through
+                trial.set_user_attr(BEAT, time.time())
+
+    thread = threading.Thread(target=beat, name="study", daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        over.set()
+        thread.join()
+
+
+def _is_dead(trial: "FrozenTrial") -> bool:
+    machine, process = trial.user_attrs.get(WHO, (None, None))
+    if machine == _machine() and not _process_lives(int(process)):
+        return True
+    begun = trial.datetime_start.timestamp() if trial.datetime_start else 0.0
+    return time.time() - float(trial.user_attrs.get(BEAT, begun)) > SILENT_SECONDS
+
+
+def _process_lives(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
+
+
+# --- how things are written -----------------------------------------------------------------------
+
+
+def _state(name: str) -> Any:
+    from optuna.trial import TrialState
+
+    return TrialState[name]
+
+
+def _key(config: Config) -> str:
+    return json.dumps(config, sort_keys=True, default=str)
+
+
+def _label(value: Any) -> Any:
+    """Return a value as optuna takes it: a list as text."""
+    return json.dumps(value) if isinstance(value, list | tuple) else value
+
+
+def _written(tried: Tried) -> dict[str, Any]:
+    return {
+        "accuracy": tried.accuracy,
+        "loss": tried.loss,
+        "epochs": tried.epochs,
+        "curves": tried.curves,
+    }
