@@ -41,6 +41,7 @@ WINDOW = 4  # batches of decoded pictures that may be in memory
 _Result = TypeVar("_Result")
 SAMPLE = 16  # pictures that tell which engine has seen a dataset before
 ATTEMPTS = 3  # to gather features while other runs delete some
+KEPT_BYTES = 128 * 2**20  # of pixels that one look may keep for the next
 INTERPRETATION = 2  # part of the key: raise it when the same bytes would give other pixels
 
 
@@ -56,6 +57,7 @@ class Look:
         looked: how many pictures went through the network now; the others were in the cache.
         notices: what the user should know.
         cache: where the features are.
+        pixels: by digest, what the network saw in the pictures that were to be kept.
         again: looks once more, should another run have deleted some of them.
     """
 
@@ -66,6 +68,7 @@ class Look:
     looked: int = 0
     notices: list[str] = field(default_factory=list)
     cache: FeatureCache | None = None
+    pixels: dict[bytes, NDArray[np.uint8]] = field(default_factory=dict)
     again: "Callable[[], Look] | None" = None
 
     def features(self, positions: NDArray[np.int64] | None = None) -> NDArray[np.float32]:
@@ -106,8 +109,10 @@ def look(
     names: Sequence[str],
     *,
     cache: Path,
-    engine: str = "auto",
+    engine: str | Sequence[str] = "auto",
     rows: NDArray[np.int64] | None = None,
+    keep: NDArray[np.int64] | None = None,
+    kept: dict[bytes, NDArray[np.uint8]] | None = None,
     advance: Callable[[int], None] = lambda _: None,
 ) -> Look:
     """Return what the network sees in each picture, from the cache where it has looked before.
@@ -118,17 +123,24 @@ def look(
         sources: a path or array a picture.
         names: how to call each picture in a message.
         cache: root of the cache.
-        engine: "auto", or a name from ENGINES, or "onnxruntime-f32" or "-int8".
+        engine: "auto", or a name from ENGINES, or "onnxruntime-f32" or "-int8"; or several names,
+            of which the first that works is taken.
         rows: which pictures; None for all.
+        keep: rows whose pixels another network will want next; up to KEPT_BYTES are kept.
+        kept: the pixels that an earlier look kept; each is let go of once it is used.
         advance: called with the number of pictures that are done since the last call.
 
     Raises:
         BackboneError: no engine works here.
     """
     wanted = np.arange(len(sources)) if rows is None else rows
-    candidates = [engine] if engine.startswith("onnxruntime") else engine_candidates(engine)
+    if not isinstance(engine, str):
+        candidates = list(engine)
+    else:
+        candidates = [engine] if engine.startswith("onnxruntime") else engine_candidates(engine)
     notices: list[str] = []
-    reader = PictureReader(preprocessing, sources, names)
+    keeping = () if keep is None else set(keep.tolist())
+    reader = PictureReader(preprocessing, sources, names, keep=keeping, kept=kept)
     probe = memoised(partial(reader.first, wanted))
     for candidate, known in _familiar_first(candidates, prepared, reader, wanted, cache).items():
         done = 0
@@ -185,7 +197,13 @@ class PictureReader:
     """Turns sources into pixels with the very graph that ships; safe to call from many threads."""
 
     def __init__(
-        self, preprocessing: Preprocessing, sources: Sequence[Source], names: Sequence[str]
+        self,
+        preprocessing: Preprocessing,
+        sources: Sequence[Source],
+        names: Sequence[str],
+        *,
+        keep: Container[int] = (),
+        kept: dict[bytes, NDArray[np.uint8]] | None = None,
     ) -> None:
         import onnxruntime
 
@@ -197,6 +215,8 @@ class PictureReader:
         self._session = onnxruntime.InferenceSession(graph, options, ["CPUExecutionProvider"])
         self._sources = sources
         self._names = names
+        self._keep = keep
+        self.kept = {} if kept is None else kept
 
     def see(self, row: int, known: Container[bytes]) -> Seen:
         """Read one picture; decode it only if the cache does not know its bytes."""
@@ -204,7 +224,12 @@ class PictureReader:
             content, digest = self._content(row)
             if digest in known:
                 return Seen(row, digest)
-            return Seen(row, digest, self.pixels(content, self._names[row]))
+            pixels = self.kept.pop(digest, None)
+            if pixels is None:
+                pixels = self.pixels(content, self._names[row])
+            if row in self._keep and len(self.kept) * pixels.nbytes < KEPT_BYTES:
+                self.kept[digest] = pixels
+            return Seen(row, digest, pixels)
         except ImageError as error:
             return Seen(row, error=error)
 
@@ -279,7 +304,7 @@ def _look_with(
     advance: Callable[[int], None],
 ) -> Look:
     network = Network(engine_name, prepared, probe)
-    result = Look(engine_name, rows, [], cache=cache)
+    result = Look(engine_name, rows, [], cache=cache, pixels=reader.kept)
     readable: list[int] = []
     try:
         for pictures, features in _passes(engine_name, reader, network, rows, cache):

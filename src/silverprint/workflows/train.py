@@ -10,12 +10,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from silverprint.backbones.cache import trim
-from silverprint.backbones.engines import engine_candidates
+from silverprint.backbones.engines import engine_candidates, shipping_engines
 from silverprint.backbones.look import look
 from silverprint.backbones.prepare import prepare_backbone
 from silverprint.backbones.registry import choose_backbone
 from silverprint.data.splits import folds
-from silverprint.data.table import SPLITS, Dataset
+from silverprint.data.table import SPLITS, Dataset, Split
 from silverprint.errors import ConfigError, DataError
 from silverprint.export.bundle import check_output, write_manifest, writing_bundle
 from silverprint.models.stacked_heads import HeadConfig
@@ -43,6 +43,8 @@ from silverprint.workflows.report import report_of
 from silverprint.workflows.run import Training
 from silverprint.workflows.settings import TrainSettings
 from silverprint.workflows.settle import FEW_PICTURES, settle
+
+HELD_OUT: tuple[Split, ...] = ("validation", "test")
 
 
 def train_bundle(
@@ -114,7 +116,7 @@ def look_at(dataset: Dataset, settings: TrainSettings, progress: Progress) -> Tr
     with progress.stage("look", len(dataset), f"looking at {len(dataset):,} pictures") as advance:
         seen = look(
             prepared, preprocessing, dataset.sources, dataset.names,
-            cache=cache, engine=settings.engine, advance=advance,
+            cache=cache, engine=settings.engine, keep=_held_out(dataset), advance=advance,
         )  # fmt: skip
     readable, cross_validated = settle(dataset, settings, seen)
     run = Training(readable, settings, preprocessing, seen, prepared)
@@ -173,21 +175,26 @@ def _folds(run: Training, rows: NDArray[np.int64]) -> NDArray[np.int64]:
 
 def look_as_shipped(run: Training, progress: Progress) -> dict[str, NDArray[np.float32]]:
     """Run the held-out pictures through the network as it ships, for the examination."""
-    held = [name for name in ("validation", "test") if run.dataset.has(name)]
-    rows = np.flatnonzero(np.isin(run.dataset.splits, [SPLITS.index(name) for name in held]))
+    held = [name for name in HELD_OUT if run.dataset.has(name)]
+    rows = _held_out(run.dataset)
     if not len(rows):
         return {}
     text = f"examining on {len(rows):,} held-out pictures"
     with progress.stage("look as shipped", len(rows), text) as advance:
         seen = look(
             run.prepared, run.preprocessing, run.dataset.sources, run.dataset.names,
-            cache=run.cache, engine=f"onnxruntime-{run.precision}", rows=rows, advance=advance,
+            cache=run.cache, engine=shipping_engines(run.precision), rows=rows,
+            kept=run.seen.pixels, advance=advance,
         )  # fmt: skip
     if seen.refused:
         file, reason = seen.refused[0]
         raise DataError(f"{file} changed while it was read: {reason}; run again.")
     splits = run.dataset.splits[rows]
     return {name: seen.features(np.flatnonzero(splits == SPLITS.index(name))) for name in held}
+
+
+def _held_out(dataset: Dataset) -> NDArray[np.int64]:
+    return np.flatnonzero(np.isin(dataset.splits, [SPLITS.index(name) for name in HELD_OUT]))
 
 
 def calibrate(run: Training, shipped: dict[str, NDArray[np.float32]]) -> None:
