@@ -182,7 +182,7 @@ def test_weights_are_drawn_as_asked(way, deviation) -> None:
 
 def test_glorots_bound_counts_inputs_and_outputs() -> None:
     weight = built("mlp", initialisation="xavier").trunk[1].weight
-    bound = (6 / (28 * 28 + 512)) ** 0.5
+    bound = (6 / (28 * 28 + 256)) ** 0.5
     assert bound * 0.99 < weight.abs().max().item() <= bound
 
 

@@ -375,7 +375,7 @@ def test_a_loss_that_is_no_number_stops_it(tmp_path) -> None:
     ("field", "value", "message"),
     [
         ("model", "mpl", r"model must be one of mlp, cnn, resnet; got 'mpl'\. Did you mean 'mlp'"),
-        ("preset", "two", r"preset of mlp must be one of two-layer; got 'two'\."),
+        ("preset", "two", r"preset of mlp must be one of two-layer, three-layer; got 'two'\."),
         ("epochs", 0, r"epochs must lie within 1\.\.100000; got 0\."),
         ("epochs", 1.5, r"epochs must lie within 1\.\.100000; got 1\.5\."),
         ("batch_size", True, r"batch_size must lie within .*; got True\."),

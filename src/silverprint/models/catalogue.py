@@ -12,7 +12,7 @@ from silverprint.models.network import Initialisation, PictureInput, SmallNetwor
 
 ModelName = Literal["mlp", "cnn", "resnet"]
 PRESETS: dict[str, tuple[str, ...]] = {
-    "mlp": ("two-layer",),
+    "mlp": tuple(mlp.PRESETS),
     "cnn": tuple(cnn.PRESETS),
     "resnet": tuple(resnet.PRESETS),
 }
@@ -63,7 +63,7 @@ def build_network(
     preset = preset or PRESETS[model][0]
     if model == "mlp":
         rate = mlp.DROPOUT if dropout is None else dropout
-        network = mlp.mlp(given, outputs, widths or mlp.WIDTHS, rate, batch_norm or False)
+        network = mlp.mlp(given, outputs, widths or mlp.PRESETS[preset], rate, batch_norm or False)
     elif model == "cnn":
         shape = cnn.PRESETS[preset]
         shape = replace(shape, widths=widths or shape.widths)

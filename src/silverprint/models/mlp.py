@@ -6,12 +6,13 @@ from torch import nn
 
 from silverprint.models.network import PictureInput, SmallNetwork
 
-WIDTHS = (512, 512)
+# Layers are counted by their weights, as in LeCun et al.'s table of results on MNIST.
+PRESETS: dict[str, tuple[int, ...]] = {"two-layer": (256,), "three-layer": (512, 512)}
 DROPOUT = 0.2
 
 
 def mlp(
-    given: PictureInput, outputs: int, widths: Sequence[int] = WIDTHS, dropout: float = DROPOUT,
+    given: PictureInput, outputs: int, widths: Sequence[int], dropout: float = DROPOUT,
     batch_norm: bool = False,
 ) -> SmallNetwork:  # fmt: skip
     """Return flatten -> linear -> (batch norm) -> ReLU -> dropout, ... -> classifier."""

@@ -184,7 +184,7 @@ class Pictures:
     def take(self, rows: Tensor) -> "Pictures":
         """Return these rows."""
         rows = rows.to(self.pixels.device)
-        return Pictures(self.pixels[rows], self.targets[rows])
+        return Pictures(self.pixels.index_select(0, rows), self.targets.index_select(0, rows))
 
     def share(self, fabric: Fabric) -> "Pictures":
         """Return this process's part."""
