@@ -106,8 +106,8 @@ def initialisation(data: Path, _: int, folder: Path) -> str:
     """Where weights begin."""
     out = folder / "initialisation"
     seconds, result = silverprint(
-        folder / "cache", "tune", data.parent / "mnist", "--from-scratch", "--model", "mlp",
-        "--epochs", 5, "--sweep", f"initialisation={','.join(INITIALISATIONS)}", "--out", out,
+        folder / "cache", "tune", data.parent / "mnist", "--from-scratch", "--set", "model=mlp",
+        "--set", "epochs=5", "--sweep", f"initialisation={','.join(INITIALISATIONS)}", "--out", out,
     )  # fmt: skip
     rows = [
         [row["config"]["initialisation"], percent(row["validation"]["accuracy"])]
