@@ -6,6 +6,8 @@ The usual loop is that of most tutorials: torchvision's MNIST, ToTensor, Normali
 that shuffles, AdamW. It is run without worker processes, as DataLoader does by default, and with
 two. Both train the same network from the same kind of beginning; both times are those of the epoch
 alone, and for ours also of the whole call: pictures to the device, journal, judging, checkpoints.
+The optimiser is the same AdamW; the usual loop takes it as torch gives it, ours asks for its fused
+kernel. Ours does without the moving average of the weights, which the usual loop has not.
 """
 
 import gzip
