@@ -473,7 +473,9 @@ def _inputs(
     }  # fmt: skip
     key = f"{prepared.key} {settings}"
     many = sum(count * max(views, 1) for _, count, views in looks.values())
-    with progress.stage("views", many, f"looking at {settings.views} views") as advance:
+    title = f"looking at {settings.views} views"
+    # The first process looks; the others then find everything in the files.
+    with progress.stage("views", many, title) as advance, fabric.rank_zero_first():
         seen = {
             name: look_at_views(
                 way, count, views, settings.seed, folder / f"{name}.activations",
