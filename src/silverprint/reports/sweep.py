@@ -35,9 +35,8 @@ from silverprint.reports.markup import (
 )
 from silverprint.reports.page import opening, page, style_sheet, write_page
 
-LEGEND = 76  # units at the right for the lines' names
-APART = 15  # units between two names
-DASHES = ("dots", "long", "dash-dot")
+LEGEND = 88  # units at the right for the lines' names
+DASHES = ("dots", "long", "dash-dot", "dots thin", "long thin", "dash-dot thin")
 
 
 @dataclass(frozen=True)
@@ -123,7 +122,7 @@ def render(report: SweepReport) -> str:
 
 
 def sweep_chart(lines: Sequence[Line], label: str) -> Markup:
-    """Return accuracy by epoch, a line a value, each named where it ends; the best stands out.
+    """Return accuracy by epoch, a line a value, named at the right; the best one stands out.
 
     Args:
         lines: in the order of their values.
@@ -140,10 +139,13 @@ def sweep_chart(lines: Sequence[Line], label: str) -> Markup:
     parts += [text(across(tick), height - 17, f"{tick:g}", "middle") for tick in across.ticks]
     parts.append(text(right, height - 3, "epoch", "end"))
     others = [line for line in drawn if not line.best]
-    for line in sorted(drawn, key=lambda line: line.best):
-        style = "solid" if line.best else DASHES[others.index(line) % len(DASHES)]
-        parts.append(_curve(line, across, up, style))
-    parts += _names(drawn, across, up)
+    styles = {id(line): DASHES[row % len(DASHES)] for row, line in enumerate(others)}
+    parts += [_curve(line, across, up, styles[id(line)]) for line in others]
+    parts += [_curve(line, across, up, "solid") for line in drawn if line.best]
+    apart = 31 if 31 * len(drawn) <= height - 40 else 17
+    for row, line in enumerate(drawn):
+        style = styles.get(id(line), "solid")
+        parts.append(_legend(line, right + 12, 18.0 + apart * row, style, apart > 20))
     best = next((line for line in drawn if line.best), None)
     if best is not None:
         parts.append(_best_point(best, across, up))
@@ -234,33 +236,15 @@ def _curve(line: Line, across: Scale, up: Scale, style: str) -> Markup:
     return element("path", d=path, class_=style)
 
 
-def _names(lines: Sequence[Line], across: Scale, up: Scale) -> list[Markup]:
-    """Name each line at the right, where it ends if there is room; a hair leads to its end."""
-    ends = []
-    for line in lines:
-        finite = [e for e, value in enumerate(line.accuracies, start=1) if math.isfinite(value)]
-        x = across(finite[-1]) if finite else across.end
-        ends.append((up(line.known[-1]), x, line))
-    ends.sort(key=lambda end: end[0])
-    places = spread([y for y, _, _ in ends], APART, up.end, up.start)
-    parts = []
-    for (y, x, line), place in zip(ends, places, strict=True):
-        lead = f"M{x:.1f} {y:.1f}L{across.end + 8:.1f} {place:.1f}"
-        parts.append(element("path", d=lead, class_="grid"))
-        kind = "best" if line.best else "name"
-        parts.append(text(across.end + 11, place + 4, shorten(line.value, 10), class_=kind))
-    return parts
-
-
-def spread(wanted: Sequence[float], apart: float, low: float, high: float) -> list[float]:
-    """Return places near the wanted ones, which are sorted, that lie apart and within low..high."""
-    places: list[float] = []
-    for place in wanted:
-        places.append(max(place, places[-1] + apart if places else low))
-    for k in range(len(places) - 1, -1, -1):
-        most = high if k == len(places) - 1 else places[k + 1] - apart
-        places[k] = min(places[k], most)
-    return places
+def _legend(line: Line, x: float, y: float, style: str, roomy: bool) -> Markup:
+    """Return how a line is drawn, what it stands for, and below that its best accuracy."""
+    parts = [
+        element("path", d=f"M{x:.0f} {y:.0f}h20", class_=style),
+        text(x + 26, y + 4, shorten(line.value, 9), class_="best" if line.best else "name"),
+    ]
+    if roomy:
+        parts.append(text(x + 26, y + 17, percent(max(line.known))))
+    return join(parts)
 
 
 def _best_point(line: Line, across: Scale, up: Scale) -> Markup:
