@@ -11,6 +11,7 @@ from torch import nn
 
 from silverprint.backbones.registry import PACKAGED, BackboneChoice
 from silverprint.errors import BackboneError, closest
+from silverprint.models import efficientnet_lite
 
 INPUT_OPTIONS = ("mean", "std", "size")
 
@@ -108,12 +109,14 @@ def _parse_input_options(given: Mapping[str, str]) -> dict[str, Any]:
 def _build(
     choice: BackboneChoice, options: Mapping[str, str], size: int | None, pretrained: bool = True
 ) -> tuple[nn.Module, dict[str, Any]]:
-    """Create the architecture with timm, or with torchvision where timm does not know it."""
+    """Create the architecture, by ourselves, with timm, or else with torchvision."""
+    from_hub = pretrained and choice.source == "hub"
+    name = choice.architecture
+    if name in efficientnet_lite.SCALES and not options and not from_hub:
+        return efficientnet_lite.EfficientNetLite(name), efficientnet_lite.input_of(name)
     import timm
     import torchvision
 
-    from_hub = pretrained and choice.source == "hub"
-    name = choice.architecture
     with _plain_words(choice):
         if timm.is_model(name):
             settings = _timm_settings(name)
