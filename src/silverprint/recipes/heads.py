@@ -23,6 +23,7 @@ from torch import Tensor, nn
 from silverprint.errors import ConfigError
 from silverprint.models.head import Array, Head
 from silverprint.models.stacked_heads import Candidate, HeadConfig, Problem, Stack
+from silverprint.training.optimisers import LBFGS, AdamW
 
 Link = Literal["softmax", "sigmoid"]
 STEPS = 6  # at least this many a pass, where there are rows for it
@@ -242,7 +243,7 @@ def _fit_exact(
     features = F.pad(data.features, (0, 1), value=1.0)  # the last column is the bias
     weight = torch.zeros(features.shape[1], data.outputs) if start is None else start.clone()
     weight.requires_grad_(True)
-    optimiser = torch.optim.LBFGS(
+    optimiser: torch.optim.Optimizer = LBFGS(
         [weight], max_iter=200, tolerance_grad=1e-5, tolerance_change=1e-5, history_size=10,
         line_search_fn="strong_wolfe",
     )  # fmt: skip
@@ -324,7 +325,7 @@ def _optimiser(candidates: Sequence[Candidate]) -> torch.optim.Optimizer:
         decay = candidate.config.weight_decay
         groups.setdefault((rate, decay), []).extend(candidate.decayed())
         groups.setdefault((rate, 0.0), []).extend(candidate.undecayed())
-    return torch.optim.AdamW(
+    return AdamW(
         [
             {"params": parameters, "lr": rate, "weight_decay": decay}
             for (rate, decay), parameters in groups.items()
