@@ -243,7 +243,7 @@ def _fit_exact(
     features = F.pad(data.features, (0, 1), value=1.0)  # the last column is the bias
     weight = torch.zeros(features.shape[1], data.outputs) if start is None else start.clone()
     weight.requires_grad_(True)
-    optimiser: torch.optim.Optimizer = LBFGS(
+    optimiser = LBFGS(
         [weight], max_iter=200, tolerance_grad=1e-5, tolerance_change=1e-5, history_size=10,
         line_search_fn="strong_wolfe",
     )  # fmt: skip

@@ -32,3 +32,8 @@ class LBFGS(torch.optim.LBFGS):
 
     add_param_group = _unmarked(torch.optim.Optimizer.add_param_group)
     zero_grad = _unmarked(torch.optim.Optimizer.zero_grad)
+
+    def step(self, closure: Callable[[], torch.Tensor]) -> torch.Tensor:  # type: ignore[override]
+        """Minimise what the closure computes; return its first value."""
+        loss: torch.Tensor = super().step(closure)  # type: ignore[no-untyped-call]
+        return loss
