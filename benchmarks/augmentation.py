@@ -1,6 +1,9 @@
 """How fast batches are augmented: ours against torchvision's transforms and kornia.
 
-    python benchmarks/augmentation.py [ROUNDS]
+    python benchmarks/augmentation.py [ROUNDS] [THREADS]
+
+One thread, if not said otherwise: with several, tiny operations wait for whatever else the machine
+does, and what is measured is that.
 
 All get the same uint8 batches, the same kinds of change with the same strengths, and give float32.
 torchvision draws one set of numbers for a whole batch; to draw for each picture it has to be called
@@ -45,10 +48,11 @@ OURS, WHOLE, SINGLE, KORNIA = (
 def main() -> None:
     """Print pictures a second for every case and way."""
     rounds = int(sys.argv[1]) if len(sys.argv) > 1 else 5
+    torch.set_num_threads(int(sys.argv[2]) if len(sys.argv) > 2 else 1)
     warnings.filterwarnings("ignore")
     rows = [row for case in CASES for row in compare(*case, rounds)]
     print(
-        f"## Augmentation\n\nPictures a second on {torch.get_num_threads()} threads, {rounds} "
+        f"## Augmentation\n\nPictures a second, threads: {torch.get_num_threads()}; {rounds} "
         f"rounds interleaved, {SECONDS} s each; median (least to most). The policies are those of "
         "docs/augmentation.md, without mixing.\n\n"
         + table(["policy and batch", "way", "pictures/s", "ours is faster by"], rows)

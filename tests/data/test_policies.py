@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -88,3 +89,10 @@ def test_the_classes_names_decide(classes, side, name) -> None:
     found, reason = suggest_policy(classes, side)
     assert found == name
     assert find_policy(found).flip == 0 or "flip" in reason or "pixels" in reason
+
+
+def test_the_documentation_has_every_policy_as_it_is() -> None:
+    page = Path(__file__).parents[2] / "docs" / "augmentation.md"
+    lines = page.read_text("utf-8").splitlines()
+    for name, policy in POLICIES.items():
+        assert f"| {name} | {policy.purpose} | {'; '.join(policy.in_words())} |" in lines

@@ -185,7 +185,7 @@ def _label(dataset: Dataset, row: int) -> str:
     label = dataset.labels[row]
     if dataset.task == "multi-label":
         return ", ".join(name for name, is_so in zip(dataset.classes, label, strict=True) if is_so)
-    return dataset.classes[label]
+    return dataset.classes[int(label)]
 
 
 # ---- Views ----
