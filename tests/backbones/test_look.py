@@ -11,7 +11,7 @@ from PIL import Image
 from silverprint.backbones import look as module
 from silverprint.backbones.cache import trim
 from silverprint.backbones.engines import CPU_BATCH, Engine, batch_of
-from silverprint.backbones.look import WINDOW, Look, PictureReader, look
+from silverprint.backbones.look import WINDOW, Look, PictureReader, join_looks, look
 from silverprint.backbones.verify import verify_engine
 from silverprint.errors import BackboneError, ConfigError
 from silverprint.runtime.paths import cache_folder
@@ -353,3 +353,19 @@ def test_an_unknown_engine_is_refused_before_anything_is_read(looked_at, tmp_pat
 def test_int8_needs_readable_pictures(looked_at, tmp_path) -> None:
     with pytest.raises(BackboneError, match="int8 needs pictures to calibrate on"):
         looked_at([tmp_path / "missing.jpg"], engine="openvino-int8")
+
+
+def test_looks_at_different_rows_join_in_their_order(looked_at, engine, tmp_path) -> None:
+    paths = written(tmp_path / "photos", range(9))
+    paths[4].write_bytes(b"no picture")
+    odd = looked_at(paths, rows=np.arange(1, 9, 2))
+    even = looked_at(paths, rows=np.arange(0, 9, 2))
+    joined = join_looks(odd, even)
+    assert joined.rows.tolist() == [0, 1, 2, 3, 5, 6, 7, 8]
+    assert [name for name, _ in joined.refused] == ["picture 4"]
+    assert joined.looked == len(engine.seen) == 8
+    everything = expected([array(int(row)) for row in joined.rows])
+    np.testing.assert_array_equal(joined.features(), everything)
+    for positions in ([5, 2, 3], [3, 1], [0]):  # of both looks, and of one alone
+        found = joined.features(np.array(positions))
+        np.testing.assert_array_equal(found, everything[positions])

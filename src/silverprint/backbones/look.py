@@ -41,7 +41,6 @@ WINDOW = 4  # batches of decoded pictures that may be in memory
 _Result = TypeVar("_Result")
 SAMPLE = 16  # pictures that tell which engine has seen a dataset before
 ATTEMPTS = 3  # to gather features while other runs delete some
-KEPT_BYTES = 128 * 2**20  # of pixels that one look may keep for the next
 INTERPRETATION = 2  # part of the key: raise it when the same bytes would give other pixels
 
 
@@ -57,8 +56,9 @@ class Look:
         looked: how many pictures went through the network now; the others were in the cache.
         notices: what the user should know.
         cache: where the features are.
-        pixels: by digest, what the network saw in the pictures that were to be kept.
         again: looks once more, should another run have deleted some of them.
+        parts: the looks that this one was joined from.
+        origin: (n, 2) for each row, which part has it, and where.
     """
 
     engine: str
@@ -68,8 +68,9 @@ class Look:
     looked: int = 0
     notices: list[str] = field(default_factory=list)
     cache: FeatureCache | None = None
-    pixels: dict[bytes, NDArray[np.uint8]] = field(default_factory=dict)
     again: "Callable[[], Look] | None" = None
+    parts: "tuple[Look, ...]" = ()
+    origin: NDArray[np.int64] | None = None
 
     def features(self, positions: NDArray[np.int64] | None = None) -> NDArray[np.float32]:
         """Return features (n, d) of the rows, or of the rows at these positions.
@@ -77,8 +78,10 @@ class Look:
         Raises:
             BackboneError: features vanish from the cache faster than they are looked at again.
         """
+        chosen = np.arange(len(self.digests)) if positions is None else positions
+        if self.origin is not None:
+            return self._features_of_parts(self.origin[chosen])
         assert self.again is not None
-        chosen = range(len(self.digests)) if positions is None else positions
         digests = [self.digests[position] for position in chosen]
         for _ in range(ATTEMPTS):
             assert self.cache is not None
@@ -91,6 +94,41 @@ class Look:
             "needed, or pictures changed; run again, with a larger --cache-limit for all runs."
         )
 
+    def _features_of_parts(self, origin: NDArray[np.int64]) -> NDArray[np.float32]:
+        asked = [number for number in range(len(self.parts)) if (origin[:, 0] == number).any()]
+        if len(asked) == 1:  # as it is: large features are mapped from disk
+            return self.parts[asked[0]].features(origin[:, 1])
+        assert self.cache is not None
+        result = np.empty((len(origin), self.cache.dimension), dtype=np.float32)
+        for number in asked:
+            mine = origin[:, 0] == number
+            result[mine] = self.parts[number].features(origin[mine, 1])
+        return result
+
+
+def join_looks(first: Look, *others: Look) -> Look:
+    """Return looks at different rows as one, in the order of the rows; the first names its engine.
+
+    Their engines may differ, so each part's features come from its own cache.
+    """
+    parts = (first, *others)
+    rows = np.concatenate([part.rows for part in parts])
+    order = np.argsort(rows)
+    numbers = [np.full(len(part.rows), number) for number, part in enumerate(parts)]
+    places = [np.arange(len(part.rows)) for part in parts]
+    digests = [digest for part in parts for digest in part.digests]
+    return Look(
+        first.engine,
+        rows[order],
+        [digests[position] for position in order],
+        refused=[refusal for part in parts for refusal in part.refused],
+        looked=sum(part.looked for part in parts),
+        notices=list(dict.fromkeys(notice for part in parts for notice in part.notices)),
+        cache=first.cache,
+        parts=parts,
+        origin=np.stack([np.concatenate(numbers), np.concatenate(places)], axis=1)[order],
+    )
+
 
 @dataclass(frozen=True)
 class Seen:
@@ -102,6 +140,20 @@ class Seen:
     error: ImageError | None = None
 
 
+@dataclass(frozen=True)
+class View:
+    """A varied look at pictures, which is cached beside the plain one.
+
+    Attributes:
+        name: tells it from all other views; part of the cache's key.
+        change: (3, S, S) uint8 and the digest of the picture's bytes -> (3, S, S) uint8. It must
+            give the same whenever it is called, from any thread.
+    """
+
+    name: str
+    change: Callable[[NDArray[np.uint8], bytes], NDArray[np.uint8]]
+
+
 def look(
     prepared: PreparedBackbone,
     preprocessing: Preprocessing,
@@ -111,8 +163,7 @@ def look(
     cache: Path,
     engine: str | Sequence[str] = "auto",
     rows: NDArray[np.int64] | None = None,
-    keep: NDArray[np.int64] | None = None,
-    kept: dict[bytes, NDArray[np.uint8]] | None = None,
+    view: View | None = None,
     advance: Callable[[int], None] = lambda _: None,
 ) -> Look:
     """Return what the network sees in each picture, from the cache where it has looked before.
@@ -126,8 +177,7 @@ def look(
         engine: "auto", or a name from ENGINES, or "onnxruntime-f32" or "-int8"; or several names,
             of which the first that works is taken.
         rows: which pictures; None for all.
-        keep: rows whose pixels another network will want next; up to KEPT_BYTES are kept.
-        kept: the pixels that an earlier look kept; each is let go of once it is used.
+        view: how to vary the pictures; None looks at them as they are.
         advance: called with the number of pictures that are done since the last call.
 
     Raises:
@@ -139,8 +189,7 @@ def look(
     else:
         candidates = [engine] if engine.startswith("onnxruntime") else engine_candidates(engine)
     notices: list[str] = []
-    keeping = () if keep is None else set(keep.tolist())
-    reader = PictureReader(preprocessing, sources, names, keep=keeping, kept=kept)
+    reader = PictureReader(preprocessing, sources, names, view=view)
     probe = memoised(partial(reader.first, wanted))
     for candidate, known in _familiar_first(candidates, prepared, reader, wanted, cache).items():
         done = 0
@@ -158,7 +207,7 @@ def look(
             continue
 
         def again(name: str = candidate) -> Look:
-            fresh = open_cache(name, prepared, preprocessing, cache)
+            fresh = open_cache(name, prepared, preprocessing, cache, view)
             return _look_with(name, prepared, reader, probe, wanted, fresh, lambda _: None)
 
         result.again = again
@@ -182,7 +231,10 @@ def _familiar_first(
     for name in candidates:
         if name.endswith("int8") and not prepared.int8_graph.exists():
             _calibrate(prepared, reader, rows)
-    caches = {name: open_cache(name, prepared, reader.preprocessing, root) for name in candidates}
+    caches = {
+        name: open_cache(name, prepared, reader.preprocessing, root, reader.view)
+        for name in candidates
+    }
     if len(caches) == 1 or not any(map(len, caches.values())) or not len(rows):
         return caches
     sample = [reader.digest(int(row)) for row in rows[:: max(1, len(rows) // SAMPLE)]]
@@ -202,8 +254,7 @@ class PictureReader:
         sources: Sequence[Source],
         names: Sequence[str],
         *,
-        keep: Container[int] = (),
-        kept: dict[bytes, NDArray[np.uint8]] | None = None,
+        view: View | None = None,
     ) -> None:
         import onnxruntime
 
@@ -212,11 +263,10 @@ class PictureReader:
         options.log_severity_level = 3
         graph = preprocess_graph(preprocessing).SerializeToString()
         self.preprocessing = preprocessing
+        self.view = view
         self._session = onnxruntime.InferenceSession(graph, options, ["CPUExecutionProvider"])
         self._sources = sources
         self._names = names
-        self._keep = keep
-        self.kept = {} if kept is None else kept
 
     def see(self, row: int, known: Container[bytes]) -> Seen:
         """Read one picture; decode it only if the cache does not know its bytes."""
@@ -224,11 +274,9 @@ class PictureReader:
             content, digest = self._content(row)
             if digest in known:
                 return Seen(row, digest)
-            pixels = self.kept.pop(digest, None)
-            if pixels is None:
-                pixels = self.pixels(content, self._names[row])
-            if row in self._keep and len(self.kept) * pixels.nbytes < KEPT_BYTES:
-                self.kept[digest] = pixels
+            pixels = self.pixels(content, self._names[row])
+            if self.view is not None:
+                pixels = self.view.change(pixels, digest)
             return Seen(row, digest, pixels)
         except ImageError as error:
             return Seen(row, error=error)
@@ -304,7 +352,7 @@ def _look_with(
     advance: Callable[[int], None],
 ) -> Look:
     network = Network(engine_name, prepared, probe)
-    result = Look(engine_name, rows, [], cache=cache, pixels=reader.kept)
+    result = Look(engine_name, rows, [], cache=cache)
     readable: list[int] = []
     try:
         for pictures, features in _passes(engine_name, reader, network, rows, cache):
@@ -391,16 +439,17 @@ def _in_order(
 
 
 def open_cache(
-    engine_name: str, prepared: PreparedBackbone, preprocessing: Preprocessing, root: Path
-) -> FeatureCache:
-    """Open the features of this network, engine and preprocessing."""
+    engine_name: str, prepared: PreparedBackbone, preprocessing: Preprocessing, root: Path,
+    view: View | None = None,
+) -> FeatureCache:  # fmt: skip
+    """Open the features of this network, engine, preprocessing and view."""
     key = {
         "backbone": prepared.choice.name,
         "weights": prepared.key,
         "engine": engine_name,
         "preprocessing": preprocessing.to_json(),
         "interpretation": INTERPRETATION,
-        "view": "plain",
+        "view": "plain" if view is None else view.name,
     }
     if engine_name.endswith("int8"):
         key["quantised"] = hashlib.sha256(prepared.int8_graph.read_bytes()).hexdigest()

@@ -37,14 +37,13 @@ def input_of(name: str) -> dict[str, Any]:
     return {**SCALES[name][2], "mean": half, "std": half}
 
 
-def same_padding(pictures: Tensor, conv: nn.Conv2d) -> Tensor:
+def same_padding(pictures: Tensor, kernel: int, stride: int) -> Tensor:
     """Pad as TensorFlow's "same" does, the odd pixel at the right and below."""
     pads: list[int] = []
-    for axis in (1, 0):
-        side, kernel, stride = pictures.shape[axis - 2], conv.kernel_size[axis], conv.stride[axis]
+    for side in (pictures.shape[3], pictures.shape[2]):
         missing = max((math.ceil(side / stride) - 1) * stride + kernel - side, 0)
         pads += [missing // 2, missing - missing // 2]
-    return F.pad(pictures, pads) if any(pads) else pictures
+    return F.pad(pictures, pads)
 
 
 class Block(nn.Module):
@@ -53,6 +52,7 @@ class Block(nn.Module):
     def __init__(self, inputs: int, outputs: int, kernel: int, stride: int, expansion: int) -> None:
         super().__init__()
         width = inputs * expansion
+        self.kernel, self.stride = kernel, stride
         self.added = stride == 1 and inputs == outputs
         depthwise = _conv(width, width, kernel, stride, groups=width)
         if expansion == 1:
@@ -71,10 +71,9 @@ class Block(nn.Module):
         """(n, inputs, h, w) -> (n, outputs, h / stride, w / stride)."""
         flowing = pictures
         for conv_name, norm_name in self.layers:
-            conv: Any = getattr(self, conv_name)
-            if conv.stride[0] > 1:
-                flowing = same_padding(flowing, conv)
-            flowing = getattr(self, norm_name)(conv(flowing))
+            if conv_name == "conv_dw" and self.stride > 1:
+                flowing = same_padding(flowing, self.kernel, self.stride)
+            flowing = getattr(self, norm_name)(getattr(self, conv_name)(flowing))
             if (conv_name, norm_name) != self.layers[-1]:
                 flowing = self.act(flowing)
         return flowing + pictures if self.added else flowing
@@ -109,7 +108,7 @@ class EfficientNetLite(nn.Module):
 
     def forward(self, pictures: Tensor) -> Tensor:
         """Return (n, 1000), or (n, 1280) where the classifier was taken off."""
-        stem = self.act(self.bn1(self.conv_stem(same_padding(pictures, self.conv_stem))))
+        stem = self.act(self.bn1(self.conv_stem(same_padding(pictures, 3, 2))))
         features = self.act(self.bn2(self.conv_head(self.blocks(stem))))
         logits: Tensor = self.classifier(torch.flatten(self.pool(features), 1))
         return logits

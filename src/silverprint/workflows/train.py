@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from silverprint.backbones.cache import trim
 from silverprint.backbones.engines import engine_candidates, shipping_engines
-from silverprint.backbones.look import look
+from silverprint.backbones.look import join_looks, look
 from silverprint.backbones.prepare import prepare_backbone
 from silverprint.backbones.registry import choose_backbone
 from silverprint.data.splits import folds
@@ -114,10 +114,18 @@ def look_at(dataset: Dataset, settings: TrainSettings, progress: Progress) -> Tr
         size=prepared.size, fit=settings.fit, mean=prepared.mean, std=prepared.std
     )
     with progress.stage("look", len(dataset), f"looking at {len(dataset):,} pictures") as advance:
+        held = _held_out(dataset)
         seen = look(
             prepared, preprocessing, dataset.sources, dataset.names,
-            cache=cache, engine=settings.engine, keep=_held_out(dataset), advance=advance,
+            cache=cache, engine=settings.engine, rows=dataset.rows("train"), advance=advance,
         )  # fmt: skip
+        if len(held):  # they judge what ships, so they are looked at as it ships, and only so
+            precision = "int8" if seen.engine.endswith("int8") else "f32"
+            judging = look(
+                prepared, preprocessing, dataset.sources, dataset.names,
+                cache=cache, engine=shipping_engines(precision), rows=held, advance=advance,
+            )  # fmt: skip
+            seen = join_looks(seen, judging)
     readable, cross_validated = settle(dataset, settings, seen)
     run = Training(readable, settings, preprocessing, seen, prepared)
     run.cross_validated = cross_validated
@@ -183,8 +191,7 @@ def look_as_shipped(run: Training, progress: Progress) -> dict[str, NDArray[np.f
     with progress.stage("look as shipped", len(rows), text) as advance:
         seen = look(
             run.prepared, run.preprocessing, run.dataset.sources, run.dataset.names,
-            cache=run.cache, engine=shipping_engines(run.precision), rows=rows,
-            kept=run.seen.pixels, advance=advance,
+            cache=run.cache, engine=shipping_engines(run.precision), rows=rows, advance=advance,
         )  # fmt: skip
     if seen.refused:
         file, reason = seen.refused[0]
