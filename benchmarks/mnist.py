@@ -36,7 +36,7 @@ from silverprint.training.pixels import PixelData, load_pixels
 BATCH, RATE, DECAY = 32, 1e-3, 0.05
 SETTINGS = ScratchSettings(
     model="mlp", epochs=1, batch_size=BATCH, learning_rate=RATE, weight_decay=DECAY, average=False,
-    label_smoothing=0.0, device="cpu",
+    label_smoothing=0.0, dropout=0.0, device="cpu",
 )  # fmt: skip
 
 
@@ -46,7 +46,7 @@ def usual(folder: Path, sample: torch.Tensor, workers: int) -> Callable[[], floa
     dataset = MNIST(str(folder), train=True, transform=steps)
 
     def epoch() -> float:
-        model = WithClassifier(build_network("mlp", 10, sample))
+        model = WithClassifier(build_network("mlp", 10, sample, dropout=0.0))
         # This loop normalises before the network, so the network's own normalisation is taken out.
         body = torch.nn.Sequential(model.network.trunk, model.network.classifier)
         optimiser = torch.optim.AdamW(body.parameters(), lr=RATE, weight_decay=DECAY)

@@ -188,11 +188,15 @@ class Pictures:
 
     def share(self, fabric: Fabric) -> "Pictures":
         """Return this process's part."""
+        if fabric.world_size == 1:
+            return self
         return Pictures(share_of(self.pixels, fabric), share_of(self.targets, fabric))
 
     def split(self, parts: int) -> list["Pictures"]:
         """Return equal parts, none of them empty."""
-        parts = max(1, min(parts, len(self)))
+        parts = min(parts, len(self))
+        if parts <= 1:
+            return [self]
         pairs = zip(self.pixels.tensor_split(parts), self.targets.tensor_split(parts), strict=True)
         return [Pictures(pixels, targets) for pixels, targets in pairs]
 
@@ -365,6 +369,8 @@ def _varied_share(batch: Pictures, lesson: Lesson, chance: torch.Generator) -> P
 
 def _regularise(network: nn.Module, settings: ScratchSettings) -> None:
     """Add the L1 penalty's gradient, then bound the whole gradient's norm."""
+    if not settings.l1 and settings.clip is None:
+        return
     trained = [p for p in network.parameters() if p.grad is not None]
     if settings.l1:
         for parameter in trained:
