@@ -59,17 +59,34 @@ def test_more_stages_than_there_are_is_all_of_them() -> None:
     assert len(thawed.stages) == thawed.total
 
 
-def test_what_cannot_be_cut_keeps_its_frozen_part() -> None:
-    network = backbone("test_vit", img_size=SIZE, patch_size=8)
+@pytest.mark.parametrize("possible", [True, False])
+def test_a_transformer_cut_and_not_cut(possible, monkeypatch) -> None:
+    if not possible:
+        monkeypatch.setattr("silverprint.models.thawing.cut", lambda *_: None)
+    sizes = {"img_size": SIZE, "patch_size": 8, "embed_dim": 32, "depth": 4, "num_heads": 2}
+    network = backbone("vit_tiny_patch16_224", **sizes)
     thawed = thaw(network, 2, SIZE)
-    assert thawed.front is None
-    assert thawed.notices == (
-        "the network cannot be cut in front of its last 2 stages, so its frozen part runs again in "
-        "every epoch.",
-    )
-    thawed.back(pixels()).sum().backward()
+    assert (thawed.front is not None) == possible
+    words = "the network cannot be cut in front of its last 2 stages, so its frozen part runs again"
+    assert [notice.startswith(words) for notice in thawed.notices] == [True] * (not possible)
+    given = pixels() if thawed.front is None else thawed.front(pixels())
+    features = thawed.back(given)
+    torch.testing.assert_close(features, network(pixels()), rtol=1e-3, atol=1e-4)
+    features.sum().backward()
     assert network.trunk.blocks[0].mlp.fc1.weight.grad is None
+    assert network.trunk.pos_embed.grad is None
     assert network.trunk.blocks[-1].mlp.fc1.weight.grad is not None
+
+
+def test_the_default_backbone_can_be_cut() -> None:
+    from silverprint.models.efficientnet_lite import EfficientNetLite
+
+    trunk = EfficientNetLite("tf_efficientnet_lite0")
+    trunk.classifier = nn.Identity()
+    settings = {"size": SIZE, "mean": (0.5,) * 3, "std": (0.5,) * 3, "crop": 1.0}
+    thawed = thaw(Backbone(trunk, None, settings).eval(), 2, SIZE)
+    assert thawed.total == 5
+    assert thawed.front is not None
 
 
 def test_only_what_learns_is_in_training_mode() -> None:

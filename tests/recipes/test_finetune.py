@@ -263,24 +263,37 @@ def test_views_are_looked_at_once(tiny, tmp_path) -> None:
     assert shape % (3 * 48) == 0
 
 
-def test_a_network_that_cannot_be_cut_is_said_and_trains_all_the_same(tmp_path) -> None:
-    prepared = prepared_in(tmp_path, "test_vit", size=None)
+def test_a_network_that_cannot_be_cut_is_said_and_trains_all_the_same(
+    tiny, tmp_path, monkeypatch
+) -> None:
+    monkeypatch.setattr("silverprint.models.thawing.cut", lambda *_: None)
     said = []
 
     class Listening(Progress):
         def say(self, line: str) -> None:
             said.append(line)
 
-    settings = replace(SMALL, unfreeze=1, epochs=1, metric="validation loss")
-    fitted = tuned(prepared, tmp_path / "run", settings, progress=Listening(quiet=True))
+    settings = replace(SMALL, unfreeze=1, epochs=4, metric="validation loss")
+    head = untrained_head(tiny.features)
+    fitted = tuned(tiny, tmp_path, settings, head=head, progress=Listening(quiet=True))
     assert said == [
         "the network cannot be cut in front of its last 1 stages, so its frozen part runs again "
         "in every epoch."
     ]
-    assert not (tmp_path / "run" / "views.activations").exists()
-    before = reload_backbone(prepared.choice, prepared.size, prepared.weights).state_dict()
+    assert not (tmp_path / "views.activations").exists()
+    assert fitted.best_epoch > 0
+    before = reload_backbone(tiny.choice, tiny.size, tiny.weights).state_dict()
     after = fitted.network.state_dict()
-    assert torch.equal(after["trunk.pos_embed"], before["trunk.pos_embed"])
+    assert torch.equal(after["trunk.conv_stem.weight"], before["trunk.conv_stem.weight"])
+
+
+@pytest.mark.slow
+def test_a_transformer(tmp_path) -> None:
+    prepared = prepared_in(tmp_path, "test_vit", size=None)
+    settings = replace(SMALL, unfreeze=1, epochs=2, metric="validation loss")
+    head = untrained_head(prepared.features)
+    fitted = tuned(prepared, tmp_path / "run", settings, head=head)
+    assert fitted.best_epoch > 0
 
 
 # ---- Stopped and taken up ----

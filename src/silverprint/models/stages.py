@@ -14,9 +14,9 @@ these layers (a last norm, the pooling) belongs to the last stage.
 """
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -48,7 +48,7 @@ class _Layer:
 
 
 class _ReachedError(Exception):
-    """Carries out of a network what its layer at the cut was given."""
+    """Carries out of a network what its layer at the cut gave."""
 
     def __init__(self, activations: Tensor) -> None:
         super().__init__()
@@ -56,7 +56,7 @@ class _ReachedError(Exception):
 
 
 class Front(nn.Module):
-    """A network up to a layer: its input -> that layer's input."""
+    """A network up to a layer: its input -> what that layer gives."""
 
     def __init__(self, network: nn.Module, layer: str) -> None:
         super().__init__()
@@ -66,10 +66,10 @@ class Front(nn.Module):
     def forward(self, pictures: Tensor) -> Tensor:
         """Return the activations at the cut; nothing behind it runs."""
 
-        def stop(_: nn.Module, inputs: tuple[Any, ...]) -> None:
-            raise _ReachedError(inputs[0])
+        def stop(_: nn.Module, __: tuple[Any, ...], result: Tensor) -> None:
+            raise _ReachedError(result)
 
-        handle = self.network.get_submodule(self._layer).register_forward_pre_hook(stop)
+        handle = self.network.get_submodule(self._layer).register_forward_hook(stop)
         try:
             self.network(pictures)
         except _ReachedError as reached:
@@ -79,12 +79,62 @@ class Front(nn.Module):
         raise RuntimeError(f"the network ran without its layer {self._layer}")
 
 
+class _Constant(nn.Module):
+    """Stands where a layer in front of the cut was, and gives what that gave for one picture."""
+
+    def __init__(self, result: Tensor) -> None:
+        super().__init__()
+        self.register_buffer("result", result, persistent=False)
+
+    def forward(self, _: Tensor) -> Tensor:
+        return cast(Tensor, self.result).clone()  # what follows may work in place
+
+
+class _Entry(nn.Module):
+    """Stands where the last layer in front of the cut was, and gives the activations."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.activations: Tensor | None = None
+
+    def forward(self, _: Tensor) -> Tensor:
+        assert self.activations is not None
+        return self.activations
+
+
+class Back(nn.Module):
+    """A network behind a layer: what that layer gives -> the network's output.
+
+    The network's own code runs from the beginning, because only it knows what it does between its
+    layers. In front of the cut it is given what each layer gave for one picture, which costs next
+    to nothing; at the cut it is given the activations.
+    """
+
+    def __init__(self, network: nn.Module, picture: Tensor, given: Mapping[str, Tensor]) -> None:
+        super().__init__()
+        self.network = sharing_copy(network)
+        for name, result in given.items():
+            self.network.set_submodule(name, _Constant(result))
+        self.entry = _Entry()
+        self.network.set_submodule(list(given)[-1], self.entry)
+        self.register_buffer("picture", picture, persistent=False)
+
+    def forward(self, activations: Tensor) -> Tensor:
+        """Return the network's output."""
+        self.entry.activations = activations
+        try:
+            output: Tensor = self.network(self.picture)
+        finally:
+            self.entry.activations = None
+        return output
+
+
 def find_stages(network: nn.Module, example: Tensor) -> list[Stage]:
     """Return the stages of a network, first to last.
 
     Args:
         network: pictures -> features, in evaluation mode.
-        example: (n, 3, S, S) a small batch of its input; S decides the resolutions.
+        example: (n, 3, S, S) a few pictures; S decides the resolutions.
     """
     stages: list[list[str]] = []
     begun = float("inf")  # the height of what the present stage works on
@@ -116,28 +166,51 @@ def _stage_of(name: str, stages: Sequence[Stage]) -> int:
 
 def cut(
     network: nn.Module, stages: Sequence[Stage], number: int, example: Tensor
-) -> tuple[nn.Module, nn.Module] | None:
+) -> tuple[Front, Back] | None:
     """Cut a network in front of a stage, counted from 0.
 
-    Both parts share the network's parameters. In the back part the layers in front of the cut do
-    nothing; that is the same only if nothing but these layers happens in front of it, which is
-    checked with the example.
+    Both parts share the network's parameters. Together they do what the whole does only if nothing
+    passes the cut beside the activations, which is checked with the example.
+
+    Args:
+        network: pictures -> features, in evaluation mode.
+        stages: of the network.
+        number: of the first stage behind the cut.
+        example: (n, 3, S, S), n > 1, pictures that differ much.
 
     Returns:
         The front (pictures -> activations) and the back (activations -> features), or None where
         the two together do not give what the whole gives.
     """
-    front = Front(network, stages[number].layers[0])
-    back = sharing_copy(network)
-    for stage in stages[:number]:
-        for layer in stage.layers:
-            back.set_submodule(layer, nn.Identity())
+    names = [layer for stage in stages[:number] for layer in stage.layers]
+    front = Front(network, names[-1])
+    picture = example[:1].clone()
     with torch.no_grad():
+        expected = network(example)
         try:
-            expected, found = network(example), back(front(example))
-        except Exception:  # whatever a network's own code makes of activations in place of pictures
+            back = Back(network, picture, _results(network, names, picture))
+            found = back(front(example))
+        except Exception:  # what a network's own code makes of layers that are no longer there
             return None
     return (front, back) if agree(expected, found) else None
+
+
+def _results(network: nn.Module, names: Sequence[str], picture: Tensor) -> dict[str, Tensor]:
+    """Return what each of these layers gives for a picture."""
+    results: dict[str, Tensor] = {}
+    handles = []
+    for name in names:
+
+        def note(_: nn.Module, __: Any, result: Tensor, name: str = name) -> None:
+            results[name] = result.clone()
+
+        handles.append(network.get_submodule(name).register_forward_hook(note))
+    try:
+        network(picture)
+    finally:
+        for handle in handles:
+            handle.remove()
+    return {name: results[name] for name in names}
 
 
 def _height(result: Tensor) -> float:

@@ -59,13 +59,15 @@ def thaw(network: nn.Module, unfreeze: Unfreeze, size: int) -> Thawed:
     assert isinstance(network.trunk, nn.Module)
     network.requires_grad_(False)
     example = torch.rand(2, 3, size, size, generator=torch.Generator().manual_seed(0))
+    example[1] *= 0.2  # or noise would pass for any other noise
     stages = find_stages(network.trunk, example)
     learning = len(stages) if unfreeze == "all" else min(unfreeze, len(stages))
     by_stage = parameters_by_stage(network.trunk, stages)[len(stages) - learning :]
     groups = [[parameter for _, parameter in stage] for stage in by_stage]
     twin = sharing_copy(network)
     twin.trunk = with_norms_in_weights(network.trunk, example)
-    twin.register_module("classifier", None)  # not a part of what learns
+    if isinstance(twin.classifier, nn.Module):
+        del twin.classifier  # the old one is no part of what learns
     parts = None
     notices: tuple[str, ...] = ()
     first = len(stages) - learning
@@ -82,7 +84,7 @@ def thaw(network: nn.Module, unfreeze: Unfreeze, size: int) -> Thawed:
             parameter.requires_grad_(True)
     if parts is None:
         return Thawed(None, twin, groups, len(stages), notices)
-    front = Front(twin, f"trunk.{stages[first].layers[0]}").eval()
+    front = Front(twin, f"trunk.{stages[first - 1].layers[-1]}").eval()
     return Thawed(front, Flat(parts[1]), groups, len(stages))
 
 
