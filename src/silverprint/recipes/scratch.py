@@ -48,6 +48,10 @@ SAMPLE = 5000  # training pictures on which the curves' training loss is measure
 STATISTICS = 10_000  # training pictures whose mean and deviation normalise all
 EVALUATED_TOGETHER = 1000  # pictures
 SECONDS_BETWEEN_NOTES = 0.2
+GRAPH_CHECKS = (  # the name changed with torch's versions
+    "_cuda_graph_capture_health_check",
+    "_accelerator_graph_capture_health_check",
+)
 RECENT = 50  # steps whose mean loss is shown
 LEARNING_RATES = {"mlp": 1e-3, "cnn": 3e-3, "resnet": 3e-3}
 
@@ -81,7 +85,7 @@ def train_from_scratch(
     with own_randomness(settings.seed + fabric.global_rank):
         lesson = Lesson.of(train, validation, outputs, link, settings, classes, fabric)
         network = _network(settings, outputs, train).to(fabric.device)
-        model: Any = fabric.setup_module(WithClassifier(network))
+        model = _model(network, fabric)
         state = _state(network, settings, lesson, folder)
         state.take_up()
         resumed = state.epoch
@@ -134,7 +138,8 @@ def learn_for_an_epoch(
         share = _varied_share(batch, lesson, state.chance)
         parts = share.split(settings.accumulate)
         for number, part in enumerate(parts, start=1):
-            with fabric.no_backward_sync(model, enabled=number < len(parts)):
+            waiting = number < len(parts) and fabric.world_size > 1
+            with fabric.no_backward_sync(model) if waiting else nullcontext():
                 losses = lesson.losses_of(model(part.pixels), part.targets)
                 # Of the whole batch; gradients are means over the processes.
                 loss = losses.sum() * (fabric.world_size / len(batch))
@@ -295,6 +300,17 @@ def _network(settings: ScratchSettings, outputs: int, train: PixelData) -> Small
     return network.to(memory_format=torch.channels_last)
 
 
+def _model(network: SmallNetwork, fabric: Fabric) -> Any:
+    """Return pixels -> logits, in Fabric's hands.
+
+    One process in float32 needs neither autocast nor gradients gathered, and for a small mlp the
+    wrapping would be felt.
+    """
+    model = WithClassifier(network)
+    alone = fabric.world_size == 1 and fabric._precision.precision == "32-true"
+    return model if alone else fabric.setup_module(model)
+
+
 def _state(
     network: SmallNetwork, settings: ScratchSettings, lesson: Lesson, folder: Path
 ) -> RunState:
@@ -320,9 +336,18 @@ def _optimiser(network: nn.Module, settings: ScratchSettings) -> torch.optim.Opt
         {"params": [p for p in trained if p.dim() > 1], "weight_decay": settings.weight_decay},
         {"params": [p for p in trained if p.dim() <= 1], "weight_decay": 0.0},
     ]
+    optimiser: torch.optim.Optimizer
     if settings.optimiser == "sgd":
-        return torch.optim.SGD(groups, lr=1.0, momentum=0.9, nesterov=True, fused=True)
-    return torch.optim.AdamW(groups, lr=1.0, fused=True)
+        optimiser = torch.optim.SGD(groups, lr=1.0, momentum=0.9, nesterov=True, fused=True)
+    else:
+        optimiser = torch.optim.AdamW(groups, lr=1.0, fused=True)
+    if all(p.device.type == "cpu" for p in trained):
+        # Before each step torch asks whether a GPU records a graph. Where there is a CUDA build
+        # but no driver that takes as long as the step of a small mlp: it looks for the driver anew.
+        for question in GRAPH_CHECKS:
+            if hasattr(optimiser, question):
+                setattr(optimiser, question, lambda: None)
+    return optimiser
 
 
 def _set_learning_rate(
