@@ -150,5 +150,5 @@ def test_named_classes_keep_their_names(tmp_path) -> None:
     for name in ("cat", "dog"):
         (tmp_path / name).mkdir()
         Image.new("RGB", (20, 20)).save(tmp_path / name / "1.png")
-    with pytest.raises(DataError, match=r"these classes are cat, dog, \.\.\. Leave class_names out"):
+    with pytest.raises(DataError, match=r"cat, dog, \.\.\. Leave class_names out"):
         read(tmp_path, class_names=["a", "b"])

@@ -9,7 +9,7 @@ FALLING = [2.0, 1.0, 0.5, 0.2]
 
 def test_parting_losses_name_the_epoch() -> None:
     words = overfitting({"training loss": FALLING, "validation loss": [2.0, 1.0, 1.2, 1.5]})
-    assert words.startswith("They part after epoch 2: the training loss goes on falling, from 1.000")
+    assert words.startswith("They part after epoch 2: the training loss goes on falling, from 1.0")
     assert "the validation loss rises from 1.000 to 1.500" in words
 
 
