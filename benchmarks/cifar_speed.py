@@ -90,7 +90,7 @@ def main(device: str, pictures: int, epochs: int) -> None:
     print(table(header, lines + PUBLISHED))
     fabric = start_fabric(device)
     where = torch.cuda.get_device_name() if fabric.device.type == "cuda" else str(fabric.device)
-    print(f"\nHere: {where}; {pictures:,} pictures, {epochs} epochs. {machine()}")
+    print(f"\nHere: {where}; {pictures:,} pictures an epoch, {epochs} counted. {machine()}")
 
 
 if __name__ == "__main__":

@@ -29,13 +29,19 @@ from torchvision.datasets import MNIST
 from common import interleaved, machine, spread, table
 from silverprint.data.read import read
 from silverprint.models.catalogue import build_network
+from silverprint.models.mlp import PRESETS
 from silverprint.recipes.scratch import ScratchSettings, WithClassifier, train_from_scratch
 from silverprint.runtime.preprocessing import Preprocessing
 from silverprint.training.pixels import PixelData, load_pixels
 
 BATCH, RATE, DECAY = 32, 1e-3, 0.05
 OURS, ASKED = "silverprint", 4
-WIDTHS = {"784-128-10, as in Keras's first example": (128,), "784-256-10, the default": (256,)}
+DEFAULT = PRESETS["two-layer"]
+WIDTHS = {
+    "784-128-10, as in Keras's first example": (128,),
+    "784-256-10, the default": DEFAULT,
+    "784-512-512-10": PRESETS["three-layer"],
+}
 SETTINGS = ScratchSettings(
     model="mlp", epochs=1, batch_size=BATCH, learning_rate=RATE, weight_decay=DECAY, average=False,
     label_smoothing=0.0, dropout=0.0, device="cpu",
@@ -83,7 +89,7 @@ def main(source: Path, rounds: int) -> None:
     pixels = load_pixels(dataset, Preprocessing(size=28), rows, channels=1)
     data = PixelData(pixels.values, np.asarray(dataset.labels[rows]))
     reading = time.perf_counter() - began
-    lines, ratios = [], []
+    lines, ratio = [], 0.0
     with tempfile.TemporaryDirectory() as name:
         unpack(source, Path(name))
         for network, widths in WIDTHS.items():
@@ -91,12 +97,13 @@ def main(source: Path, rounds: int) -> None:
             for way, seconds in found.items():
                 times = [u / s for u, s in zip(found["usual loop"], seconds, strict=True)]
                 lines.append([network, way, spread(seconds, 2), spread(times, 2)])
-            ratios.append(statistics.median(found["usual loop"]) / statistics.median(found[OURS]))
+            if widths == DEFAULT:
+                ratio = statistics.median(found["usual loop"]) / statistics.median(found[OURS])
     print(table(["one epoch, 60,000 digits, batch 32", "way", "seconds", "times as fast"], lines))
     print(f"\nReading the files into memory, once a run: {reading:.2f} s.")
     print(f"\n{rounds} rounds, interleaved; medians (least to most). {machine()}")
-    if max(ratios) < ASKED:
-        raise SystemExit(f"at most {max(ratios):.2f} times as fast; {ASKED} is asked for")
+    if ratio < ASKED:
+        raise SystemExit(f"the default: {ratio:.2f} times as fast; {ASKED} is asked for")
 
 
 def measure(

@@ -147,7 +147,7 @@ def learn_for_an_epoch(
             state.losses[step] += loss.detach()
         _regularise(state.network, settings)
         state.optimiser.step()
-        state.optimiser.zero_grad()
+        state.network.zero_grad()
         if state.average is not None:
             state.average.update()
         state.step = step + 1
