@@ -37,10 +37,15 @@ def trained(
             percent(result["metrics"]["test"]["accuracy"]),
             percent(result["metrics"]["validation"]["accuracy"]),
             str(network.get("epochs", "–")),
-            f"{result['seconds'].get('train', 0) / MINUTES:.1f}",
+            f"{trained_seconds(result['seconds']) / MINUTES:.1f}",
             f"{seconds / MINUTES:.1f}",
         ])  # fmt: skip
     return lines, results
+
+
+def trained_seconds(stages: dict[str, float]) -> float:
+    """Return what the training itself took, whatever was trained."""
+    return sum(stages.get(name, 0.0) for name in ("heads", "views", "train", "fine-tune"))
 
 
 HEADER = ("network", "test", "validation", "epochs", "minutes of training", "minutes in all")

@@ -8,7 +8,17 @@ from collections.abc import Sequence
 
 import typer
 
-from silverprint.cli import augment, backbones, datasets, doctor, evaluate, predict, train, tune
+from silverprint.cli import (
+    augment,
+    backbones,
+    compare,
+    datasets,
+    doctor,
+    evaluate,
+    predict,
+    train,
+    tune,
+)
 from silverprint.cli.common import fail
 from silverprint.errors import SilverprintError
 
@@ -24,6 +34,7 @@ app = typer.Typer(
 )
 app.command("train")(train.train)
 app.command("tune")(tune.tune)
+app.command("compare")(compare.compare)
 app.command("predict")(predict.predict)
 app.command("evaluate")(evaluate.evaluate)
 app.command("augment")(augment.augment)
