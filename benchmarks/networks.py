@@ -139,14 +139,16 @@ def presets(data: Path, _: int, folder: Path) -> str:
         "--out", folder / "compare",
     )  # fmt: skip
     rows = []
-    for row in result["presets"]:
+    for row in result["results"]:
         test = row["metrics"]["test"]
         measures = (test[name] for name in ("accuracy", "macro_precision", "macro_recall"))
-        rows.append([row["name"], *map(percent, measures), f"{row['seconds']:.0f}"])
+        rows.append(
+            [f"{row['preset']}: {row['words']}", *map(percent, measures), f"{row['seconds']:.0f}"]
+        )
     return (
         "## Four presets, clothing\n\n"
         + table(("preset", "test accuracy", "precision", "recall", "seconds"), rows)
-        + f"\n\n{seconds / MINUTES:.1f} minutes in all."
+        + f"\n\n{result['verdict']} {seconds / MINUTES:.1f} minutes in all."
     )
 
 
