@@ -4,14 +4,14 @@
 
 The new layers are trained already: the head was fitted to convergence on the frozen network's
 features, so there is nothing random in it that could upset the network. Now everything, or the last
-N stages, learns with it, each stage more slowly than the one after it. Batch norms keep their
+N stages, learns with it, the head the fastest, and stages by `stage_factor`. Batch norms keep their
 statistics, which a batch of a small dataset would only blur. With --unfreeze N a few views of each
 picture pass through the frozen stages once, and what comes out is kept on disk (training/views.py).
 
 On 3,068 photos of clothes, EfficientNet-Lite0, two cores with AMX: 59 s an epoch, and 25 s with
 --unfreeze 2, where the same loop in plain torch takes 181 s (benchmarks/finetune.py). Five epochs,
 6 minutes from files to bundle, test accuracy 0.922 (343 of 372, one seed) after 0.887 with the head
-alone. A learning rate of 3e-4 is what wins here in so few epochs; where there are many, use less.
+alone. The default rates are meant for such a handful of epochs.
 
 The same call with the same folder takes a stopped run up where its last checkpoint left it; on a
 processor the result is the same to the last bit.
