@@ -17,7 +17,9 @@ MINUTES = 60
 
 def silverprint(cache: Path, *arguments: object) -> tuple[float, Any]:
     """Run a verb with --json; return its wall seconds and its result."""
-    command = [PROGRAM, *map(str, arguments), "--json", "--quiet"]
+    command = [PROGRAM, *map(str, arguments), "--json"]
+    if arguments[0] != "predict":
+        command.append("--quiet")
     seconds, output, _ = timed(command, cache)
     return seconds, json.loads(output)
 
