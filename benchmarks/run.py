@@ -168,9 +168,9 @@ def usual_loop(data: Path, rounds: int, _: Path) -> str:
     return timed([sys.executable, HERE / "mnist.py", data.parent / "mnist", str(rounds)])[1]
 
 
-def epoch(_: Path, rounds: int, __: Path) -> str:
+def epoch(data: Path, rounds: int, _: Path) -> str:
     """An epoch of fine-tuning against the plain loop."""
-    return timed([sys.executable, HERE / "finetune.py", str(rounds)])[1]
+    return timed([sys.executable, HERE / "finetune.py", data, "--rounds", str(rounds)])[1]
 
 
 SECTIONS = {
