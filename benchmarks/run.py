@@ -165,12 +165,14 @@ def decoding(_: Path, __: int, ___: Path) -> str:
 
 def usual_loop(data: Path, rounds: int, _: Path) -> str:
     """An MNIST epoch against the usual loop."""
-    return timed([sys.executable, HERE / "mnist.py", data.parent / "mnist", str(rounds)])[1]
+    output = timed([sys.executable, HERE / "mnist.py", data.parent / "mnist", str(rounds)])[1]
+    return f"## An epoch of an MLP against the usual loop\n\n{output}"
 
 
 def epoch(data: Path, rounds: int, _: Path) -> str:
     """An epoch of fine-tuning against the plain loop."""
-    return timed([sys.executable, HERE / "finetune.py", data, "--rounds", str(rounds)])[1]
+    output = timed([sys.executable, HERE / "finetune.py", data, "--rounds", str(rounds)])[1]
+    return f"## An epoch of fine-tuning against the plain loop\n\n{output}"
 
 
 SECTIONS = {
