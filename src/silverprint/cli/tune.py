@@ -8,8 +8,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from silverprint.cli.common import percent, plain, print_json, table
+from silverprint.errors import ConfigError
 
 if TYPE_CHECKING:
+    from silverprint.data.table import Dataset
+    from silverprint.training.progress import Progress
     from silverprint.workflows.sweeps import TuneResult
 
 ROWS_SHOWN = 20
@@ -27,6 +30,7 @@ def tune(
     finetune: Annotated[bool, typer.Option("--finetune", help="Tune the training of the pretrained network itself.")] = False,
     study: Annotated[str | None, typer.Option(help="Database that several processes or machines share, as sqlite:///FILE or any SQLAlchemy address.", show_default="a file in --out", rich_help_panel=Own)] = None,
     trials: Annotated[int | None, typer.Option(min=1, help="Try no more than so many configurations.", show_default="all", rich_help_panel=Own)] = None,
+    find_lr: Annotated[bool, typer.Option("--find-lr", help="Instead of a sweep: let the learning rate grow in one short run, draw the loss, suggest a rate.")] = False,
     config: Annotated[Path | None, typer.Option(help="JSON file of settings; --set wins.", rich_help_panel=Same)] = None,
     option: Annotated[list[str] | None, typer.Option("--set", help="KEY=VALUE, such as backbone=vgg16, epochs=50 or size=128.", rich_help_panel=Same)] = None,
     data_dir: Annotated[Path | None, typer.Option(help="Where named datasets are; default SILVERPRINT_DATA.", rich_help_panel=Data)] = None,
@@ -67,6 +71,11 @@ def tune(
             class_names=class_names.split(",") if class_names is not None else None,
         )  # fmt: skip
     command = shlex.join(["silverprint", *sys.argv[1:]])
+    if find_lr:
+        if sweeps:
+            raise ConfigError("--find-lr tries no --sweep; leave one of the two out.")
+        _find_rate(dataset, given, progress, out, command, json, quiet)
+        return
     result = run_tune(
         dataset, sweeps, given, progress, out=out, metric=metric, study=study, trials=trials,
         command=command,
@@ -75,6 +84,23 @@ def tune(
         print_json(result.to_json())
     elif not quiet:
         _print_result(result, out)
+
+
+def _find_rate(
+    dataset: "Dataset", given: dict[str, Any], progress: "Progress", out: Path, command: str,
+    json: bool, quiet: bool,
+) -> None:  # fmt: skip
+    from silverprint.workflows.find_rate import PAGE, find_learning_rate, to_json
+    from silverprint.workflows.sweeps import kind_of
+
+    found = find_learning_rate(dataset, given, progress, out=out, command=command)
+    told = to_json(found, kind_of(given))
+    if json:
+        print_json(told)
+    elif not quiet:
+        typer.echo(f"suggested {told['setting']}: {found.suggestion:g}")
+        typer.echo(f"which is {told['rule']}")
+        typer.echo(f"curve {out / PAGE}")
 
 
 def values(text: str) -> list[Any]:

@@ -117,7 +117,7 @@ def _measures(report: ComparisonReport) -> Section:
     for split in ("test", "validation"):
         rows = [
             [
-                join((element("b", row.name), " ✓")) if row.best else row.name,
+                join((element("b", f"{row.name} ✓") if row.best else row.name, " ", row.words)),
                 *(join((element("span", percent(value), class_="value"), bar(value)))
                   for value in row.measures[split]),
                 f"{row.epochs}",
@@ -126,12 +126,10 @@ def _measures(report: ComparisonReport) -> Section:
             for row in report.rows
             if split in row.measures
         ]  # fmt: skip
-        head = ["", "Accuracy", "Precision", "Recall", "Best epoch", "Time"]
+        head = ["Preset", "Accuracy", "Precision", "Recall", "Best epoch", "Time"]
         caption = f"On {split}; precision and recall are means over classes"
         if rows:
             parts.append(table(head, rows, caption, "figures"))
-    entries = [join((element("dt", row.name), element("dd", row.words))) for row in report.rows]
-    parts.append(element("dl", *entries))
     return Section("measures", "Side by side", join(parts))
 
 

@@ -35,7 +35,7 @@ from silverprint.reports.markup import (
 )
 from silverprint.reports.page import opening, page, style_sheet, write_page
 
-LEGEND = 88  # units at the right for the lines' names
+LEGEND = 104  # units at the right for the lines' names
 DASHES = ("dots", "long", "dash-dot", "dots thin", "long thin", "dash-dot thin")
 
 
@@ -190,8 +190,8 @@ def _charts(report: SweepReport) -> Section:
     caption = element(
         "figcaption",
         "Validation accuracy by epoch. Each chart varies one setting; the others are those of the "
-        "best configuration, whose line is drawn solid. A line ends where training stopped because "
-        "the validation loss no longer fell.",
+        "best configuration, whose line is drawn solid. A line that ends early stopped because the "
+        "validation loss no longer fell.",
     )
     body = element("figure", element("div", *charts, class_="pair"), caption)
     return Section("charts", "One setting at a time", body if charts else Markup(""))
@@ -240,7 +240,7 @@ def _legend(line: Line, x: float, y: float, style: str, roomy: bool) -> Markup:
     """Return how a line is drawn, what it stands for, and below that its best accuracy."""
     parts = [
         element("path", d=f"M{x:.0f} {y:.0f}h20", class_=style),
-        text(x + 26, y + 4, shorten(line.value, 9), class_="best" if line.best else "name"),
+        text(x + 26, y + 4, shorten(line.value, 10), class_="best" if line.best else "name"),
     ]
     if roomy:
         parts.append(text(x + 26, y + 17, percent(max(line.known))))

@@ -131,7 +131,7 @@ class Comparison:
     def verdict(self) -> str:
         """Say which won, and whether that may be chance."""
         best, *others = self.ranked
-        named = _named(best, self.results)
+        named = _named(best, self.results).capitalize()
         found = best.metrics[self.split]
         low, high = (f"{100 * bound:.1f}" for bound in found["accuracy_interval"])
         said = (
@@ -150,9 +150,9 @@ class Comparison:
         judged = "may be chance" if chance > 0.05 else "is hardly chance"
         return (
             f"{said}, {100 * (found['accuracy'] - behind):.1f} points more than "
-            f"{_named(second, self.results)}, which lies {where} that interval. Picture by picture, "
-            f"{mine} were right only with the first and {theirs} only with the second (McNemar's "
-            f"exact test: p = {chance:.2g}), so the difference {judged}."
+            f"{_named(second, self.results)}, which lies {where} that interval. Picture by "
+            f"picture, {mine} were right only with the first and {theirs} only with the second "
+            f"(McNemar's exact test: p = {chance:.2g}), so the difference {judged}."
         )
 
     def to_json(self) -> dict[str, Any]:
@@ -364,7 +364,7 @@ def sign_test(mine: int, theirs: int) -> float:
 
 def _named(one: Compared, all_of_them: Sequence[Compared]) -> str:
     several = len({other.backbone for other in all_of_them}) > 1
-    return f"preset {one.preset}" + (f" on {one.backbone}" if several else "")
+    return f"preset {one.preset}" + (f" ({one.backbone})" if several else "")
 
 
 def _identity(run: Training, number: int) -> str:

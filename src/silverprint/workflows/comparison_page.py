@@ -25,7 +25,7 @@ def write_comparison(
     low, high = found["accuracy_interval"]
     rows, charts = [], dict[str, list[Line]]()
     for one in comparison.results:
-        name = f"{one.preset}, {one.backbone}" if several else f"{one.preset}"
+        name = f"{one.preset}, {one.backbone}:" if several else f"{one.preset}"
         measures = {
             split: (values["accuracy"], values["macro_precision"], values["macro_recall"])
             for split, values in one.metrics.items()
