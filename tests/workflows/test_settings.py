@@ -78,3 +78,10 @@ def test_l1_and_initialisation_are_tried_by_trained_heads() -> None:
     assert {head.l1 for head in heads} == {0, 1e-4}
     with pytest.raises(ConfigError, match="initialisation"):
         TrainSettings.of(initialisation="hee").heads()
+
+
+def test_a_single_value_stands_for_a_list_in_a_recipe_too() -> None:
+    for widths in (8, [8], (8,)):
+        settings = TrainSettings.of(from_scratch=True, model="mlp", widths=widths)
+        assert settings.scratch is not None
+        assert settings.scratch.widths == (8,)

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from silverprint.recipes.heads import FitSettings
     from silverprint.recipes.scratch import ScratchSettings
 
+LISTS = ("widths",)  # settings of a recipe that are lists
 SHARED = ("seed", "class_weights")  # what a recipe takes and what is settled outside of it
 
 
@@ -130,7 +131,8 @@ class TrainSettings:
         if not (from_scratch or finetune):
             return cls(**given)
         chosen: dict[str, Any] = {
-            recipe[name]: tuple(v) if isinstance(v, list) else v for name, v in own.items()
+            recipe[name]: _as_list(v) if isinstance(v, list) or recipe[name] in LISTS else v
+            for name, v in own.items()
         }
         for name in SHARED:
             if name in own:
@@ -235,6 +237,11 @@ def _recipe_keywords(from_scratch: bool, finetune: bool) -> dict[str, str]:
             if name not in SHARED
         }
     return {}
+
+
+def _as_list(value: Any) -> tuple[Any, ...]:
+    """Return a tuple; a single value stands for a list of one."""
+    return tuple(value) if isinstance(value, list | tuple) else (value,)
 
 
 def _unknown(name: str, known: list[str], recipe: bool) -> str:

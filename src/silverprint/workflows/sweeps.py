@@ -149,6 +149,7 @@ def check_sweeps(
         ConfigError: a setting is unknown, or a value is outside its range; both are named.
     """
     checked = {}
+    TrainSettings.of(**given)  # what is wrong there is not the sweep's fault
     for name, values in sweeps.items():
         if name in given:
             raise ConfigError(
