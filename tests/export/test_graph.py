@@ -71,6 +71,14 @@ def test_the_head_is_numpys(hidden, link, outputs, classes) -> None:
         np.testing.assert_allclose(found.sum(1), 1, atol=1e-6)
 
 
+def test_the_distance_is_from_the_nearest_centre() -> None:
+    centres = np.array([[1, 0], [0, 1]], np.float32)
+    graph = head_graph(made_head(2, inputs=2), "softmax", 1.0, 2, centres)
+    features = np.array([[3, 0], [-1, 1], [-1, -1], [0, 0]], np.float32)
+    found = session(graph).run(["distance"], {"features": features})[0]
+    np.testing.assert_allclose(found, [0, 1 - 2**-0.5, 1 + 2**-0.5, 1], atol=1e-6)
+
+
 def test_of_two_classes_the_logit_is_the_seconds() -> None:
     head = Head(np.ones((1, 1), np.float32), np.zeros(1, np.float32))
     graph = head_graph(head, "binary", 1.0, 2)

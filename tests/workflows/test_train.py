@@ -8,6 +8,7 @@ import pytest
 from silverprint.data.read import read
 from silverprint.errors import BackboneError, ConfigError
 from silverprint.runtime.bundle import read_bundle
+from silverprint.runtime.images import decode as read_image
 from silverprint.runtime.predictor import Predictor
 from silverprint.training.progress import Progress
 from silverprint.workflows import settle
@@ -40,6 +41,28 @@ def test_from_500_pictures_on_a_validation_split_is_made(trained, tmp_path, monk
     assert found.metrics["log_loss"] == pytest.approx(
         run.metrics["validation"]["log_loss"], abs=1e-4
     )
+
+
+def test_what_is_usual_is_written_down(trained, tmp_path, monkeypatch) -> None:
+    bundle = read_bundle(trained.bundle)
+    folds = bundle.manifest["reference"]
+    assert folds["pictures"] == 36, "cross-validated: each was held out once"
+    monkeypatch.setattr(settle, "FEW_PICTURES", 30)
+    run = train_bundle(read(trained.photos), tmp_path / "b", SETTINGS, Progress(quiet=True))
+    split = read_bundle(tmp_path / "b").manifest["reference"]
+    assert split["pictures"] == 6
+    top = run.probabilities["validation"].max(1)
+    assert split["confidence"][0] == pytest.approx(top.min(), abs=1e-5)
+    assert split["confidence"][-1] == pytest.approx(top.max(), abs=1e-5)
+    # The file's own distances of known pictures lie where it says that they do; noise does not.
+    session = Predictor(read_bundle(tmp_path / "b"))._session
+    rows = run.dataset.rows("train")
+    images = [read_image(run.dataset.sources[row]) for row in rows]
+    known = [session.run(["distance"], {"images": image[None]})[0][0] for image in images]
+    noise = np.random.default_rng(0).integers(0, 256, (1, 80, 80, 3), dtype=np.uint8)
+    strange = session.run(["distance"], {"images": noise})[0][0]
+    assert max(known) < strange
+    assert max(split["distance"]) < strange
 
 
 def test_duplicates_stay_on_one_side(trained, tmp_path, monkeypatch) -> None:

@@ -1,8 +1,9 @@
 """Join preprocessing, network and head to the one file that ships.
 
-    images (n, h, w, 3) uint8 -> probabilities (n, classes) float32
+    images (n, h, w, 3) uint8 -> probabilities (n, classes) float32, distance (n,) float32
 
-The nodes of the first two parts are those that ran while looking at the training pictures.
+The nodes of the first two parts are those that ran while looking at the training pictures. The
+distance is that of training/reference.py.
 """
 
 import json
@@ -11,17 +12,22 @@ from typing import Any, Literal
 
 import numpy as np
 import onnx
+from numpy.typing import NDArray
 from onnx import TensorProto, compose, helper, utils
 
 from silverprint.backbones.graphs import IR_VERSION, GraphBuilder, preprocess_graph
 from silverprint.models.head import Head
 from silverprint.runtime.preprocessing import Preprocessing
+from silverprint.training.reference import SMALLEST
 
 Link = Literal["softmax", "sigmoid", "binary"]
 
 
-def head_graph(head: Head, link: Link, temperature: float, classes: int) -> onnx.ModelProto:
-    """Return the graph features (n, d) -> probabilities (n, classes).
+def head_graph(
+    head: Head, link: Link, temperature: float, classes: int,
+    centres: NDArray[np.float32] | None = None,
+) -> onnx.ModelProto:  # fmt: skip
+    """Return the graph features (n, d) -> probabilities (n, classes), distance (n,).
 
     Args:
         head: the fitted weights.
@@ -29,6 +35,8 @@ def head_graph(head: Head, link: Link, temperature: float, classes: int) -> onnx
             second class.
         temperature: logits are divided by it.
         classes: number of classes.
+        centres: (classes, d) of the training pictures' features, each of length 1; without them
+            there is no distance.
     """
     build = GraphBuilder("head")
     width = head.output_weight.shape[1]
@@ -48,10 +56,23 @@ def head_graph(head: Head, link: Link, temperature: float, classes: int) -> onnx
         second = build.node("Sigmoid", calibrated)
         first = build.node("Sigmoid", build.node("Neg", calibrated))
         build.node("Concat", first, second, axis=1, to="probabilities")
+    outputs = [helper.make_tensor_value_info("probabilities", TensorProto.FLOAT, ["n", classes])]
+    if centres is not None:
+        _distance(build, centres)
+        outputs.append(helper.make_tensor_value_info("distance", TensorProto.FLOAT, ["n"]))
     return build.model(
-        [helper.make_tensor_value_info("features", TensorProto.FLOAT, ["n", width])],
-        [helper.make_tensor_value_info("probabilities", TensorProto.FLOAT, ["n", classes])],
+        [helper.make_tensor_value_info("features", TensorProto.FLOAT, ["n", width])], outputs
     )
+
+
+def _distance(build: GraphBuilder, centres: NDArray[np.float32]) -> None:
+    axis = build.constant([1])
+    length = build.node("ReduceL2", "features", axis, keepdims=1)
+    smallest = build.constant(np.array(SMALLEST, dtype=np.float32))
+    unit = build.node("Div", "features", build.node("Max", length, smallest))
+    cosines = build.node("MatMul", unit, build.constant(np.ascontiguousarray(centres.T)))
+    nearest = build.node("ReduceMax", cosines, axis, keepdims=0)
+    build.node("Sub", build.constant(np.array(1, dtype=np.float32)), nearest, to="distance")
 
 
 def _linear(build: GraphBuilder, flowing: str, weight: Any, bias: Any) -> str:
@@ -91,8 +112,9 @@ def metadata_of(classes: Sequence[str], task: str, version: str) -> dict[str, st
 
 
 def head_of(model: onnx.ModelProto) -> onnx.ModelProto:
-    """Cut the head out of a whole model: features -> probabilities."""
-    return utils.Extractor(model).extract_model(["features"], ["probabilities"])
+    """Cut the head out of a whole model: features -> probabilities, and distance if it has it."""
+    outputs = [output.name for output in model.graph.output]
+    return utils.Extractor(model).extract_model(["features"], outputs)
 
 
 def _clean(model: onnx.ModelProto) -> onnx.ModelProto:

@@ -40,6 +40,8 @@ class Training:
         cross_validated: number of folds, or 0.
         metrics: split -> measures.
         probabilities: split -> (n, classes) as the written file gave them.
+        centres: (classes, d) of the training pictures' features; see training/reference.py.
+        reference: what is usual for pictures that were held out; empty where none were.
         notices: what the user should know.
     """
 
@@ -57,6 +59,8 @@ class Training:
     cross_validated: int = 0
     metrics: dict[str, dict[str, Any]] = field(default_factory=dict)
     probabilities: dict[str, NDArray[np.float32]] = field(default_factory=dict)
+    centres: NDArray[np.float32] | None = None
+    reference: dict[str, Any] = field(default_factory=dict)
     notices: list[str] = field(default_factory=list)
 
     @property
