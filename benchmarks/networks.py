@@ -106,11 +106,8 @@ def cifar(data: Path, _: int, folder: Path) -> str:
         [
             ("frozen Lite0", (subset,)),
             ("frozen Lite0, then fine-tuned at 96 px", (subset, "--finetune", "--size", 96)),
-            ("CNN from scratch", (subset, "--from-scratch", "--model", "cnn", "--epochs", 40)),
-            (
-                "ResNet from scratch",
-                (subset, "--from-scratch", "--model", "resnet", "--epochs", 40),
-            ),
+            ("CNN from scratch", (*scratch, "cnn")),
+            ("ResNet from scratch", (*scratch, "resnet")),
         ],
     )
     return "## CIFAR-10, 6,000 pictures: from scratch against transfer\n\n" + table(HEADER, lines)
