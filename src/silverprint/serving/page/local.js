@@ -27,10 +27,10 @@ const backend = (() => {
     return response;
   }
 
-  /** Return an address that a script may be loaded from. */
-  function address(path) {
+  /** Return a script's address; from a disk, the script itself. */
+  function script(path) {
     if (!FROM_DISK || path.startsWith("http")) return new URL(path, document.baseURI).href;
-    return URL.createObjectURL(new Blob([fileAt(path)], { type: "text/javascript" }));
+    return new Blob([fileAt(path)], { type: "text/javascript" });
   }
 
   async function load(path, count) {
@@ -66,7 +66,8 @@ const backend = (() => {
   }
 
   function start() {
-    worker = new Worker(address(WORKER), { type: "module" });
+    const code = script(WORKER);
+    worker = new Worker(typeof code === "string" ? code : URL.createObjectURL(code));
     worker.onmessage = ({ data }) => {
       const { done, failed } = waiting.get(data.number);
       waiting.delete(data.number);
@@ -107,7 +108,7 @@ const backend = (() => {
       const [model, wasm] = await loadAll(config, progress);
       decodeSide = config.decode_side;
       start();
-      await ask({ start: { script: address(config.runtime.script), wasm, model } }, [wasm, model]);
+      await ask({ start: { script: script(config.runtime.script), wasm, model } }, [wasm, model]);
       return [config];
     },
 

@@ -39,6 +39,7 @@ async function begin() {
   at("privacy").textContent = backend.privacy;
   choose(models[0]);
   show("entry");
+  startWork();
 }
 
 function showOpening(words, share) {
@@ -142,14 +143,20 @@ function showTrouble(place, sentence) {
 
 // ---- Pictures ----
 
+/** Take files to be answered, even while the model is still loading. */
 function add(files) {
-  if (!model || files.length === 0) return;
-  complain("");
+  if (files.length === 0) return;
+  if (model) complain("");
   const jobs = files.map((file) => ({ file, card: newCard(file) }));
   at("pictures").prepend(...jobs.map(({ card }) => card));
   show("answers");
   queue.push(...jobs);
-  while (working < backend.parallel && working < queue.length) work(jobs.length);
+  if (model) startWork();
+}
+
+function startWork() {
+  const count = queue.length;
+  while (working < backend.parallel && working < count) work(count);
 }
 
 function newCard(file) {

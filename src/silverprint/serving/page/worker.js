@@ -16,7 +16,8 @@ onmessage = async ({ data }) => {
 };
 
 async function start({ script, wasm, model }) {
-  ort = await import(script);
+  // A page from a disk hands over the script itself; an address is good only where it was made.
+  ort = await import(typeof script === "string" ? script : URL.createObjectURL(script));
   ort.env.wasm.wasmBinary = wasm;
   ort.env.wasm.numThreads = self.crossOriginIsolated ? Math.min(4, navigator.hardwareConcurrency) : 1;
   session = await ort.InferenceSession.create(new Uint8Array(model), { executionProviders: ["wasm"] });
