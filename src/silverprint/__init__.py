@@ -33,6 +33,7 @@ if TYPE_CHECKING:
         DataError,
         ImageError,
         MissingExtraError,
+        ServerError,
         SilverprintError,
     )
     from silverprint.runtime.images import decode
@@ -50,6 +51,7 @@ _HOMES = {
         "DataError",
         "ImageError",
         "MissingExtraError",
+        "ServerError",
         "SilverprintError",
     ),
     "silverprint.runtime.images": ("decode",),
@@ -74,6 +76,7 @@ __all__ = [  # noqa: RUF022 - in the order a reader meets them
     "DataError",
     "ImageError",
     "MissingExtraError",
+    "ServerError",
 ]
 
 

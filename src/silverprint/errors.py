@@ -6,6 +6,7 @@
     ├── BackboneError           an unknown network, or weights that are missing or do not fit
     ├── BundleError             a bundle that is missing, damaged, or of another version
     ├── ConfigError             a setting outside its range, or an unknown one
+    ├── ServerError             a server that is not there, or refuses
     └── MissingExtraError       a command whose optional packages are not installed
 
 A message gives the name, the rule, the value that broke it, and the next step, in one or two
@@ -51,6 +52,10 @@ class BundleError(SilverprintError):
 
 class ConfigError(SilverprintError):
     """A setting is unknown or outside its range."""
+
+
+class ServerError(SilverprintError):
+    """A server that was asked for answers is not there, or refuses."""
 
 
 class MissingExtraError(SilverprintError):

@@ -39,13 +39,15 @@ def make_bundle(tmp_path: Path) -> Callable[..., Path]:
         name: str = "bundle",
         classes: Sequence[str] = ("red", "green", "blue"),
         task: str = "single-label",
+        distance: bool = False,
         **changed: Any,
     ) -> Path:
         weight = np.resize(np.eye(3, dtype=np.float32) / 16, (len(classes), 3))
         head = Head(weight, np.full(len(classes), -6, np.float32))
         preprocessing = Preprocessing(size=SIZE, fit="squash")
         link = "sigmoid" if task == "multi-label" else "softmax"
-        graph = head_graph(head, link, 1.0, len(classes))
+        centres = np.resize(np.eye(3, dtype=np.float32), (len(classes), 3)) if distance else None
+        graph = head_graph(head, link, 1.0, len(classes), centres)
         with writing_bundle(tmp_path / name) as folder:
             metadata = metadata_of(classes, task, "0")
             onnx.save(join(preprocessing, mean_colour(), graph, metadata), folder / MODEL)

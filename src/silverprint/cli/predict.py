@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 def predict(
-    bundle: Annotated[str, typer.Argument(help="A bundle's folder, or imagenet, or imagenet:BACKBONE.")],
+    bundle: Annotated[str, typer.Argument(help="A bundle's folder, imagenet, imagenet:BACKBONE, or a server's http://HOST:PORT.")],
     files: Annotated[list[str], typer.Argument(help="Pictures, folders of them, or - for one on stdin.")],
     top: Annotated[int, typer.Option(min=1, help="How many classes to name.")] = 3,
     group: Annotated[list[str] | None, typer.Option(help="NAME=CLASSES: answer in groups, as in dog=151-268.")] = None,
@@ -27,10 +27,12 @@ def predict(
     silverprint predict bundle photo.jpg more/
 
     silverprint predict imagenet photo.jpg --group dog=151-268 --group cat=281-285
-    """
-    from silverprint.workflows.predict import open_bundle, predict_files
 
-    answers = list(predict_files(open_bundle(bundle), files, top=top, groups=group or ()))
+    silverprint predict http://127.0.0.1:8000?model=clothing photo.jpg
+    """
+    from silverprint.workflows.predict import open_model, predict_files
+
+    answers = list(predict_files(open_model(bundle), files, top=top, groups=group or ()))
     if json:
         print_json([answer.to_json() for answer in answers])
     elif as_csv:

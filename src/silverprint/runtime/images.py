@@ -77,7 +77,7 @@ def _image_or_reason(
     try:
         if isinstance(source, np.ndarray):
             return _from_array(source, max_pixels)
-        data = source if isinstance(source, bytes) else _read(source)
+        data = source if isinstance(source, bytes) else read_file(source)
         return _from_bytes(data, min_side, max_pixels)
     except RefusedError as refused:
         return str(refused)
@@ -102,8 +102,12 @@ def _from_pillow(error: Exception) -> str:
     return f"is damaged, or of a kind that cannot be read ({text}); save it again as JPEG or PNG"
 
 
-def _read(path: str | os.PathLike[str]) -> bytes:
-    """Return a file's bytes; never wait for a pipe, never read a device."""
+def read_file(path: str | os.PathLike[str]) -> bytes:
+    """Return a file's bytes; never wait for a pipe, never read a device.
+
+    Raises:
+        RefusedError: it cannot be read.
+    """
     try:
         with io.FileIO(os.fspath(path), opener=_open_without_waiting) as file:
             status = os.fstat(file.fileno())

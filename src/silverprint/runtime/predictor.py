@@ -18,6 +18,7 @@ from silverprint.runtime.images import decode
 
 Picture = str | os.PathLike[str] | bytes | NDArray[Any]
 CHUNK = 32  # pictures in work at once, and so in memory
+DISTANCE = "distance"  # an output that older bundles lack
 
 
 @dataclass(frozen=True)
@@ -56,6 +57,7 @@ class Predictor:
 
     Attributes:
         bundle: what it was loaded from.
+        outputs: what model.onnx gives.
     """
 
     def __init__(self, bundle: Bundle) -> None:
@@ -66,6 +68,7 @@ class Predictor:
         self._session = onnxruntime.InferenceSession(
             str(bundle.model), options, ["CPUExecutionProvider"]
         )
+        self.outputs = tuple(output.name for output in self._session.get_outputs())
         told = self._session.get_outputs()[0].shape[-1]
         if told != len(bundle.classes):
             raise BundleError(
@@ -77,6 +80,16 @@ class Predictor:
         """Return (n, classes) for images (n, h, w, 3) uint8 RGB of one size."""
         result: NDArray[np.float32] = self._session.run(["probabilities"], {"images": images})[0]
         return result
+
+    def look(
+        self, images: NDArray[np.uint8]
+    ) -> tuple[NDArray[np.float32], NDArray[np.float32] | None]:
+        """Return (n, classes) probabilities, and (n,) distances where the bundle has them."""
+        if DISTANCE not in self.outputs:
+            return self.probabilities(images), None
+        wanted = ["probabilities", DISTANCE]
+        probabilities, distances = self._session.run(wanted, {"images": images})
+        return probabilities, distances
 
     def decode(self, picture: Picture, name: str | None = None) -> NDArray[np.uint8]:
         """Decode one picture as the model needs it: (h, w, 3) uint8."""

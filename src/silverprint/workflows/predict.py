@@ -1,4 +1,4 @@
-"""`predict`: answers for pictures, with a bundle or with a pretrained network as it is."""
+"""`predict`: answers for pictures, with a bundle, a pretrained network as it is, or a server."""
 
 import os
 import sys
@@ -8,8 +8,21 @@ from pathlib import Path
 from silverprint.data.conventions import is_hidden, is_known_other, natural_key
 from silverprint.errors import DataError
 from silverprint.runtime.bundle import Bundle, read_bundle
+from silverprint.runtime.client import RemoteModel, is_address
 from silverprint.runtime.groups import answer_in_groups, parse_groups
 from silverprint.runtime.predictor import Picture, Prediction, Predictor
+
+
+def open_model(name: str | os.PathLike[str]) -> Bundle | RemoteModel:
+    """Return a bundle as `open_bundle` does, or the model at an address such as http://host:8000.
+
+    Raises:
+        ServerError: there is no Silverprint server at the address.
+    """
+    text = os.fspath(name)
+    if is_address(text):
+        return RemoteModel(text, os.environ.get("SILVERPRINT_API_KEY"))
+    return open_bundle(name)
 
 
 def open_bundle(name: str | os.PathLike[str]) -> Bundle:
@@ -23,12 +36,12 @@ def open_bundle(name: str | os.PathLike[str]) -> Bundle:
 
 
 def predict_files(
-    bundle: Bundle, files: Sequence[str], *, top: int = 3, groups: Sequence[str] = ()
+    bundle: Bundle | RemoteModel, files: Sequence[str], *, top: int = 3, groups: Sequence[str] = ()
 ) -> Iterator[Prediction]:
     """Yield an answer for each picture; a folder stands for all pictures below it, "-" for stdin.
 
     Args:
-        bundle: the model.
+        bundle: the model, here or at a server.
         files: paths, folders, or "-" for one picture's bytes on standard input.
         top: how many classes to name.
         groups: "dog=151-268" and the like; the answer is then a group, or none of them.
@@ -42,12 +55,12 @@ def predict_files(
     if not names:
         raise DataError(f"no pictures in {', '.join(files)}; give files or folders of pictures.")
     pictures: list[Picture] = [sys.stdin.buffer.read() if name == "-" else name for name in names]
-    predictor = Predictor(bundle)
-    for name, outcome in predictor.stream(pictures, names):
-        if parsed:
-            yield answer_in_groups(name, outcome, parsed)
-        else:
-            yield predictor.answer(name, outcome, top)
+    model = Predictor(bundle) if isinstance(bundle, Bundle) else bundle
+    if not parsed:
+        yield from model.predict(pictures, names=names, top=top)
+        return
+    for name, outcome in model.stream(pictures, names):
+        yield answer_in_groups(name, outcome, parsed)
 
 
 def _expand(files: Sequence[str]) -> Iterator[str]:
