@@ -68,16 +68,26 @@ def load_backbone(choice: BackboneChoice, size: int | None = None) -> Backbone:
     return backbone.requires_grad_(False)
 
 
+def build_backbone(choice: BackboneChoice, size: int | None = None) -> Backbone:
+    """Build the network with whatever weights it begins with: to load others, or to look at it.
+
+    Raises:
+        BackboneError: the name is unknown.
+    """
+    options = {key: value for key, value in choice.options if key not in INPUT_OPTIONS}
+    network, settings = _build(choice, options, size, pretrained=False)
+    settings.update(_parse_input_options(dict(choice.options)))
+    if size is not None:
+        settings["size"] = size
+    trunk, classifier = _split(network)
+    return Backbone(trunk, classifier, settings).eval().requires_grad_(False)
+
+
 def reload_backbone(choice: BackboneChoice, size: int, weights: Path) -> Backbone:
     """Build the same network again from the safetensors file that was written beside its graph."""
     from safetensors.torch import load_file
 
-    options = {key: value for key, value in choice.options if key not in INPUT_OPTIONS}
-    network, settings = _build(choice, options, size, pretrained=False)
-    settings.update(_parse_input_options(dict(choice.options)))
-    settings["size"] = size
-    trunk, classifier = _split(network)
-    backbone = Backbone(trunk, classifier, settings).eval().requires_grad_(False)
+    backbone = build_backbone(choice, size)
     backbone.load_state_dict(load_file(weights))
     return backbone
 
