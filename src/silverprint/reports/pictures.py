@@ -76,11 +76,17 @@ def _mark(picture: Picture) -> Markup:
 def _mounted(picture: Picture) -> Markup:
     truth = "" if picture.truth is None else f", in truth {picture.truth or 'nothing'}"
     said = picture.predicted or "nothing"
-    image = _reduced(picture.image)
+    words = f"{picture.name}: predicted {said} with {percent(picture.probability)}{truth}"
+    return mounted(picture.image, words)
+
+
+def mounted(pixels: NDArray[np.uint8], words: str) -> Markup:
+    """Return a picture (height, width, 3), reduced, on its mount; words for who cannot see it."""
+    image = _reduced(pixels)
     photo = element(
         "img",
         src=f"data:image/jpeg;base64,{_jpeg(image)}",
-        alt=f"{picture.name}: predicted {said} with {percent(picture.probability)}{truth}",
+        alt=words,
         width=image.width,
         height=image.height,
     )

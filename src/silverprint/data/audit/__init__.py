@@ -1,0 +1,1 @@
+"""What can be wrong with pictures and labels, found in facts, features and predictions: numpy."""
