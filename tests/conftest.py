@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # as the command line does
 ORIGINAL_DATA = os.environ.get("SILVERPRINT_DATA")
 # pytest itself changes this one while a test runs.
 NOT_OURS = "PYTEST_CURRENT_TEST"
