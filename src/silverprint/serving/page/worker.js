@@ -1,6 +1,6 @@
 // The model itself, away from the page's thread. Its messages: {number, start} and {number, look}.
 
-const LARGE = 2 ** 21; // pixels above which a picture is halved before it goes to the model
+const LARGE = 2 ** 24; // pixels above which a picture is halved, for the sake of memory
 const STRIP = 2 ** 20; // pixels that are read from the decoded picture at once
 
 let ort;
