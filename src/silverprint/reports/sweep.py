@@ -191,7 +191,8 @@ def _charts(report: SweepReport) -> Section:
         "figcaption",
         "Validation accuracy by epoch. Each chart varies one setting; the others are those of the "
         "best configuration, whose line is drawn solid. A line that ends early stopped because the "
-        "validation loss no longer fell.",
+        "validation loss no longer fell. The figures are the highest of any epoch; what ships is the "
+        "epoch with the lowest loss.",
     )
     body = element("figure", element("div", *charts, class_="pair"), caption)
     return Section("charts", "One setting at a time", body if charts else Markup(""))
