@@ -117,6 +117,7 @@ def test_wrong_tensors_say_so(client, change, status, says) -> None:
         (INFER, b"[" * 100_000, {}, 422, "The body is not JSON"),
         (INFER, b"[]", {}, 422, "inputs must be a list of one tensor, 'images'."),
         (INFER, b'{"inputs": [1]}', {}, 422, "inputs must be a list of one tensor"),
+        (INFER, b"{}", {LENGTH: "1"}, 422, "The first 1 bytes are not JSON"),
         (INFER, b"{}", {LENGTH: "3"}, 422, "must be the number of bytes of JSON"),
         (INFER, b"{}", {LENGTH: "x"}, 422, "must be the number of bytes of JSON"),
         (INFER, b"{}", {"content-encoding": "gzip"}, 415, "Content-Encoding 'gzip' is not taken"),

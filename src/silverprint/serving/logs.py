@@ -26,10 +26,12 @@ class JsonLines(logging.Formatter):
 
 
 def configure(quiet: bool) -> None:
-    """Send this program's and uvicorn's records to stderr; if quiet, only warnings and worse."""
+    """Send all records to stderr; if quiet, only warnings and worse."""
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(JsonLines())
-    for name, level in (("silverprint", logging.INFO), ("uvicorn", logging.WARNING)):
-        logger = logging.getLogger(name)
-        logger.handlers, logger.propagate = [handler], False
-        logger.setLevel(logging.WARNING if quiet else level)
+    root = logging.getLogger()
+    root.handlers = [handler]
+    root.setLevel(logging.WARNING)
+    logging.getLogger("silverprint").setLevel(logging.WARNING if quiet else logging.INFO)
+    # A form that is malformed is its client's affair, who is told.
+    logging.getLogger("python_multipart").setLevel(logging.CRITICAL)

@@ -31,7 +31,8 @@ def read_images(
     try:
         request = json.loads(header)
     except (ValueError, RecursionError):
-        raise Refusal(422, "The body is not JSON; see the open inference protocol.") from None
+        what = "body is" if header_length is None else f"first {len(header):,} bytes are"
+        raise Refusal(422, f"The {what} not JSON; see the open inference protocol.") from None
     inputs = request.get("inputs") if isinstance(request, dict) else None
     if not (isinstance(inputs, list) and len(inputs) == 1 and isinstance(inputs[0], dict)):
         raise Refusal(422, f"inputs must be a list of one tensor, {INPUT!r}.")

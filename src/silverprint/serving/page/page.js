@@ -196,6 +196,7 @@ async function drawThumbnail(mount, file) {
     bitmap = await createImageBitmap(file);
   } catch {
     canvas.remove(); // the server may know the format all the same
+    mount.classList.add("bare");
     mount.textContent = file.name.split(".").pop().slice(0, 5);
     return;
   }
@@ -253,7 +254,6 @@ async function useCamera() {
   }
   show("live");
   document.body.classList.add("filming");
-  at("use-camera").setAttribute("aria-expanded", "true");
   at("live").focus({ preventScroll: true });
   at("live").scrollIntoView({ block: "nearest" });
   show("turn", (await Camera.count()) > 1);
@@ -265,7 +265,6 @@ function stopCamera() {
   speller.reset();
   show("live", false);
   document.body.classList.remove("filming");
-  at("use-camera").setAttribute("aria-expanded", "false");
   at("live-answer").replaceChildren();
   at("use-camera").focus();
 }
@@ -317,6 +316,8 @@ function spell(answer, now) {
   const { progress, letter } = speller.see(answer.label, answer.probability, now);
   at("hold-arc").style.strokeDashoffset = 1 - progress;
   at("hold").classList.toggle("full", progress === 1);
+  at("sign").textContent = speller.sign ?? "";
+  at("sign").classList.toggle("long", (speller.sign ?? "").length > 2);
   if (letter !== null) type(letter);
 }
 
@@ -353,7 +354,7 @@ for (const id of ["files", "shot"]) {
   });
 }
 at("choose").addEventListener("click", () => at("files").click());
-at("use-camera").addEventListener("click", () => (camera.running ? stopCamera() : useCamera()));
+at("use-camera").addEventListener("click", useCamera);
 at("take").addEventListener("click", takePicture);
 at("turn").addEventListener("click", () => camera.turn().then(() => watch(camera.video.srcObject), complain));
 at("stop").addEventListener("click", stopCamera);
