@@ -1,0 +1,1 @@
+"""Looking inside: kernels and edges, where a network looked, what its layers do, its shape."""
