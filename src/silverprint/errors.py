@@ -5,6 +5,7 @@
     ├── DataError               a dataset's layout, labels or splits
     ├── BackboneError           an unknown network, or weights that are missing or do not fit
     ├── BundleError             a bundle that is missing, damaged, or of another version
+    ├── ExportError             an exported file that does not answer as its bundle does
     ├── ConfigError             a setting outside its range, or an unknown one
     ├── ServerError             a server that is not there, or refuses
     └── MissingExtraError       a command whose optional packages are not installed
@@ -48,6 +49,10 @@ class BackboneError(SilverprintError):
 
 class BundleError(SilverprintError):
     """A bundle is missing, damaged, or of a version this release cannot read."""
+
+
+class ExportError(SilverprintError):
+    """An exported file does not answer as its bundle does, so it was not kept."""
 
 
 class ConfigError(SilverprintError):

@@ -17,10 +17,17 @@ QUANTISED = ["Conv", "Gemm", "MatMul", "Add", "Clip", "GlobalAveragePool"]
 
 
 def quantise(prepared: PreparedBackbone, pixels: NDArray[np.uint8]) -> None:
-    """Write the int8 graph, its ranges calibrated on pixels (n, 3, S, S) uint8.
+    """Write the network's int8 graph, its ranges calibrated on pixels (n, 3, S, S) uint8.
 
-    Weights are symmetric per channel, activations asymmetric uint8. It is made once for a network
-    and kept, so that features of later runs stay comparable.
+    It is made once for a network and kept, so that features of later runs stay comparable.
+    """
+    quantise_graph(prepared.graph, prepared.int8_graph, pixels)
+
+
+def quantise_graph(graph: Path, int8_graph: Path, pixels: NDArray[np.uint8]) -> None:
+    """Write the int8 version of a graph, its ranges calibrated on pixels (n, 3, S, S) uint8.
+
+    Weights are symmetric per channel, activations asymmetric uint8.
     """
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -40,12 +47,12 @@ def quantise(prepared: PreparedBackbone, pixels: NDArray[np.uint8]) -> None:
                 batch = next(self._left, None)
                 return None if batch is None else {"pixels": batch}
 
-        with tempfile.TemporaryDirectory(dir=prepared.folder) as folder:
+        with tempfile.TemporaryDirectory(dir=int8_graph.parent) as folder:
             cleaned, made = Path(folder) / "cleaned.onnx", Path(folder) / "made.onnx"
             level = logging.root.level
             logging.root.setLevel(logging.ERROR)
             try:
-                quant_pre_process(str(prepared.graph), str(cleaned))
+                quant_pre_process(str(graph), str(cleaned))
                 quantize_static(
                     str(cleaned),
                     str(made),
@@ -58,4 +65,4 @@ def quantise(prepared: PreparedBackbone, pixels: NDArray[np.uint8]) -> None:
                 )
             finally:
                 logging.root.setLevel(level)
-            made.replace(prepared.int8_graph)
+            made.replace(int8_graph)

@@ -12,20 +12,19 @@ from typing import Any, Literal
 
 import numpy as np
 import onnx
-from numpy.typing import NDArray
 from onnx import TensorProto, compose, helper, utils
 
 from silverprint.backbones.graphs import IR_VERSION, GraphBuilder, preprocess_graph
 from silverprint.models.head import Head
 from silverprint.runtime.preprocessing import Preprocessing
-from silverprint.training.reference import SMALLEST
+from silverprint.training.reference import SMALLEST, Familiar
 
 Link = Literal["softmax", "sigmoid", "binary"]
 
 
 def head_graph(
     head: Head, link: Link, temperature: float, classes: int,
-    centres: NDArray[np.float32] | None = None,
+    familiar: Familiar | None = None,
 ) -> onnx.ModelProto:  # fmt: skip
     """Return the graph features (n, d) -> probabilities (n, classes), distance (n,).
 
@@ -35,8 +34,7 @@ def head_graph(
             second class.
         temperature: logits are divided by it.
         classes: number of classes.
-        centres: (classes, d) of the training pictures' features, each of length 1; without them
-            there is no distance.
+        familiar: what makes the distance; without it there is none.
     """
     build = GraphBuilder("head")
     width = head.output_weight.shape[1]
@@ -57,22 +55,32 @@ def head_graph(
         first = build.node("Sigmoid", build.node("Neg", calibrated))
         build.node("Concat", first, second, axis=1, to="probabilities")
     outputs = [helper.make_tensor_value_info("probabilities", TensorProto.FLOAT, ["n", classes])]
-    if centres is not None:
-        _distance(build, centres)
+    if familiar is not None:
+        _distance(build, familiar, calibrated)
         outputs.append(helper.make_tensor_value_info("distance", TensorProto.FLOAT, ["n"]))
     return build.model(
         [helper.make_tensor_value_info("features", TensorProto.FLOAT, ["n", width])], outputs
     )
 
 
-def _distance(build: GraphBuilder, centres: NDArray[np.float32]) -> None:
+def _distance(build: GraphBuilder, familiar: Familiar, logits: str) -> None:
+    def number(value: float) -> str:
+        return build.constant(np.array(value, dtype=np.float32))
+
     axis = build.constant([1])
     length = build.node("ReduceL2", "features", axis, keepdims=1)
-    smallest = build.constant(np.array(SMALLEST, dtype=np.float32))
-    unit = build.node("Div", "features", build.node("Max", length, smallest))
-    cosines = build.node("MatMul", unit, build.constant(np.ascontiguousarray(centres.T)))
-    nearest = build.node("ReduceMax", cosines, axis, keepdims=0)
-    build.node("Sub", build.constant(np.array(1, dtype=np.float32)), nearest, to="distance")
+    unit = build.node("Div", "features", build.node("Max", length, number(SMALLEST)))
+    centres = np.ascontiguousarray(familiar.centres.T)
+    cosines = build.node("MatMul", unit, build.constant(centres))
+    far = build.node("Sub", number(1), build.node("ReduceMax", cosines, axis, keepdims=0))
+    if familiar.energy_spread is None:
+        build.node("Div", far, number(familiar.spread), to="distance")
+        return
+    minus_energy = build.node("ReduceLogSumExp", logits, axis, keepdims=0)
+    build.node(
+        "Sub", build.node("Div", far, number(familiar.spread)),
+        build.node("Div", minus_energy, number(familiar.energy_spread)), to="distance",
+    )  # fmt: skip
 
 
 def _linear(build: GraphBuilder, flowing: str, weight: Any, bias: Any) -> str:
@@ -95,10 +103,19 @@ def join(
         io_map=[("pixels", "pixels")],
     )
     model = compose.merge_models(front, _clean(head), io_map=[("features", "features")])
+    with_one_opset(model)
     model.ir_version = IR_VERSION
     model.producer_name = "silverprint"
     helper.set_model_props(model, dict(metadata))
     onnx.checker.check_model(model, full_check=False)
+    return model
+
+
+def with_one_opset(model: onnx.ModelProto) -> onnx.ModelProto:
+    """Name each operator set once; merging names it again for each part, which tools trip over."""
+    versions = {entry.domain: entry.version for entry in model.opset_import}
+    del model.opset_import[:]
+    model.opset_import.extend(helper.make_opsetid(*entry) for entry in versions.items())
     return model
 
 

@@ -56,7 +56,7 @@ def evaluate_bundle(
         DataError: the dataset has a class that the bundle does not know, or no such split.
     """
     chosen, rows = _rows(dataset, split)
-    taken = _with_classes_of(bundle, dataset.take(rows))
+    taken = with_classes_of(bundle, dataset.take(rows))
     predictor = Predictor(bundle)
     kept: list[int] = []
     refused: list[tuple[str, str]] = []
@@ -88,7 +88,7 @@ def _rows(dataset: Dataset, split: str | None) -> tuple[str, NDArray[np.int64]]:
     raise DataError(f"{dataset.name} has no {split} split; use train, validation, test or all.")
 
 
-def _with_classes_of(bundle: Bundle, dataset: Dataset) -> Dataset:
+def with_classes_of(bundle: Bundle, dataset: Dataset) -> Dataset:
     """Renumber the labels to the bundle's order of classes."""
     unknown = sorted(set(dataset.classes) - set(bundle.classes))
     if unknown:
