@@ -15,6 +15,7 @@ from silverprint.export.graph import head_graph, head_of, join, metadata_of
 from silverprint.models.head import Head
 from silverprint.runtime.preprocessing import Preprocessing
 from silverprint.training.metrics import sigmoid, softmax
+from silverprint.training.reference import Familiar, distances_of, energies_of
 
 TEMPERATURE = 1.7
 CLASSES = ("ant", "bee", "Löwe")
@@ -71,12 +72,19 @@ def test_the_head_is_numpys(hidden, link, outputs, classes) -> None:
         np.testing.assert_allclose(found.sum(1), 1, atol=1e-6)
 
 
-def test_the_distance_is_from_the_nearest_centre() -> None:
-    centres = np.array([[1, 0], [0, 1]], np.float32)
-    graph = head_graph(made_head(2, inputs=2), "softmax", 1.0, 2, centres)
+@pytest.mark.parametrize("energy_spread", [None, 2.0])
+def test_the_distance_is_numpys(energy_spread) -> None:
+    familiar = Familiar(np.array([[1, 0], [0, 1], [0, 0]], np.float32), 0.5, energy_spread)
+    head = made_head(3, inputs=2)
     features = np.array([[3, 0], [-1, 1], [-1, -1], [0, 0]], np.float32)
-    found = session(graph).run(["distance"], {"features": features})[0]
-    np.testing.assert_allclose(found, [0, 1 - 2**-0.5, 1 + 2**-0.5, 1], atol=1e-6)
+    found = session(head_graph(head, "softmax", TEMPERATURE, 3, familiar)).run(
+        ["distance"], {"features": features}
+    )[0]
+    far = np.array([0, 1 - 2**-0.5, 1, 1], np.float32)
+    np.testing.assert_allclose(distances_of(features, familiar.centres), far, atol=1e-6)
+    energies = energies_of(head.logits(features) / TEMPERATURE)
+    np.testing.assert_allclose(found, familiar.total(far, energies), atol=1e-5)
+    assert (energy_spread is None) == np.allclose(found, far / 0.5)
 
 
 def test_of_two_classes_the_logit_is_the_seconds() -> None:

@@ -18,7 +18,6 @@ from silverprint.export.graph import head_graph, head_of, join, metadata_of
 from silverprint.runtime.bundle import MODEL, WEIGHTS
 from silverprint.runtime.images import decode
 from silverprint.training.journal import METRICS
-from silverprint.workflows.familiar import reference
 
 if TYPE_CHECKING:
     from silverprint.workflows.run import Training
@@ -33,7 +32,7 @@ def write_artifact(run: "Training", folder: Path) -> None:
     int8 = run.precision == "int8"
     backbone = onnx.load(run.prepared.int8_graph if int8 else run.prepared.graph)
     classes = run.dataset.classes
-    head = head_graph(run.head, run.graph_link, run.temperature, len(classes), run.centres)
+    head = head_graph(run.head, run.graph_link, run.temperature, len(classes), run.familiar)
     metadata = metadata_of(classes, run.dataset.task, __version__)
     onnx.save(join(run.preprocessing, backbone, head, metadata), folder / MODEL)
     weights = load_file(run.prepared.weights)
@@ -48,8 +47,6 @@ def examine(
     run: "Training", shipped: dict[str, NDArray[np.float32]], folder: Path
 ) -> dict[str, NDArray[np.float32]]:
     """Return each held-out split's probabilities as the written file gives them.
-
-    What is usual among them is kept in the run's `reference`.
 
     The file's first half is deterministic and has already run on these pictures (that is what
     `shipped` holds), so its second half is cut out and run on the result. The whole file is then
@@ -66,12 +63,10 @@ def examine(
     head = onnxruntime.InferenceSession(
         head_of(model).SerializeToString(), options, ["CPUExecutionProvider"]
     )
-    told = {
-        name: head.run(["probabilities", "distance"], {"features": features})
+    answers = {
+        name: head.run(["probabilities"], {"features": features})[0]
         for name, features in shipped.items()
     }
-    run.reference = reference(*told["validation" if "validation" in told else "test"])
-    answers = {name: probabilities for name, (probabilities, _) in told.items()}
     whole = onnxruntime.InferenceSession(str(folder / MODEL), options, ["CPUExecutionProvider"])
     for name, probabilities in answers.items():
         _compare(run, whole, name, probabilities)
@@ -123,6 +118,7 @@ def describe(run: "Training", seconds: dict[str, float]) -> dict[str, Any]:
         "calibration": {"temperature": run.temperature},
         "metrics": run.metrics,
         "reference": run.reference,
+        "unknown": run.unknown,
         "data": {
             "fingerprint": _fingerprint(run),
             "pictures": {name: sum(count.values()) for name, count in counts.items()},

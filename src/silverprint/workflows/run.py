@@ -17,6 +17,7 @@ from silverprint.runtime.paths import cache_folder
 from silverprint.runtime.preprocessing import Preprocessing
 from silverprint.training.fitted import FittedNetwork
 from silverprint.training.metrics import sigmoid, softmax
+from silverprint.training.reference import Familiar
 from silverprint.workflows.settings import TrainSettings
 
 
@@ -40,8 +41,9 @@ class Training:
         cross_validated: number of folds, or 0.
         metrics: split -> measures.
         probabilities: split -> (n, classes) as the written file gave them.
-        centres: (classes, d) of the training pictures' features; see training/reference.py.
-        reference: what is usual for pictures that were held out; empty where none were.
+        familiar: what makes the distance from the training pictures.
+        reference: what is usual for pictures that were held out.
+        unknown: which distances are too far, by the share of known pictures that is answered.
         notices: what the user should know.
     """
 
@@ -59,8 +61,9 @@ class Training:
     cross_validated: int = 0
     metrics: dict[str, dict[str, Any]] = field(default_factory=dict)
     probabilities: dict[str, NDArray[np.float32]] = field(default_factory=dict)
-    centres: NDArray[np.float32] | None = None
+    familiar: Familiar | None = None
     reference: dict[str, Any] = field(default_factory=dict)
+    unknown: dict[str, Any] = field(default_factory=dict)
     notices: list[str] = field(default_factory=list)
 
     @property

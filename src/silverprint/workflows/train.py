@@ -32,7 +32,7 @@ from silverprint.runtime.preprocessing import Preprocessing
 from silverprint.training.metrics import evaluate, fit_temperature
 from silverprint.training.progress import Progress
 from silverprint.workflows.artifact import describe, examine, write_artifact
-from silverprint.workflows.familiar import find_centres
+from silverprint.workflows.familiar import know_the_familiar
 from silverprint.workflows.networks import (
     finetune_network,
     forget_stopped_runs,
@@ -75,7 +75,7 @@ def train_bundle(
         return run
     shipped = look_as_shipped(run, progress)
     calibrate(run, shipped)
-    find_centres(run, progress)
+    know_the_familiar(run, shipped, progress)
     with writing_bundle(out) as folder:
         with progress.stage("write"):
             write_artifact(run, folder)
