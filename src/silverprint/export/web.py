@@ -43,7 +43,7 @@ def write_web(bundle: Bundle, out: Path, *, runtime: str | None, mode: str) -> N
 
     Args:
         bundle: what answers.
-        out: a new or empty folder, or an earlier export to replace.
+        out: a new or empty folder; what is in it after an error is of no use.
         runtime: where onnxruntime-web's dist files are: a folder, an address to load them from, or
             None for npm.
         mode: "classify", or "spell" to write out the signs that are held up to the camera.
@@ -51,37 +51,17 @@ def write_web(bundle: Bundle, out: Path, *, runtime: str | None, mode: str) -> N
     Raises:
         ConfigError: a setting is wrong, or onnxruntime-web cannot be had that way.
     """
-    _check(bundle, out, mode)
-    out.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=f".{out.name}-unfinished-", dir=out.parent) as folder:
-        site = Path(folder) / "site"
-        (site / "page" / "runtime").mkdir(parents=True)
-        shutil.copyfile(bundle.model, site / MODEL)
-        described = _put_runtime(runtime, site)
-        _put_page(site, described)
-        _put_config(bundle, site, described, mode)
-        _replace(out, site)
-
-
-def _check(bundle: Bundle, out: Path, mode: str) -> None:
     if mode not in MODES:
         raise ConfigError(
             f"mode must be one of {', '.join(MODES)}; got {mode!r}.{closest(mode, MODES)}"
         )
     if mode == "spell" and bundle.task != "single-label":
         raise ConfigError("mode spell needs one sign a picture; this bundle is multi-label.")
-    if out.exists() and not out.is_dir():
-        raise ConfigError(f"--out {out} is a file; give the name of a new folder.")
-    if out.is_dir() and not (out / CONFIG).is_file() and any(out.iterdir()):
-        raise ConfigError(
-            f"--out {out} is a folder with other files in it; give a new or empty one."
-        )
-
-
-def _replace(out: Path, site: Path) -> None:
-    if out.exists():
-        out.rename(site.with_name("replaced"))  # it goes with the temporary folder
-    site.rename(out)
+    (out / "page" / "runtime").mkdir(parents=True)
+    described = _put_runtime(runtime, out)
+    _put_page(out, described)
+    shutil.copyfile(bundle.model, out / MODEL)
+    _put_config(bundle, out, described, mode)
 
 
 # ---- The page ----

@@ -314,7 +314,7 @@ async function takePicture() {
 
 function spell(answer, now) {
   const { progress, letter } = speller.see(answer.label, answer.probability, now);
-  at("hold-arc").style.strokeDashoffset = 1 - progress;
+  at("hold-arc").style.strokeDashoffset = 1.01 * (1 - progress); // a little more than all, or a trace of it stays
   at("hold").classList.toggle("full", progress === 1);
   at("sign").textContent = speller.sign ?? "";
   at("sign").classList.toggle("long", (speller.sign ?? "").length > 2);

@@ -1,6 +1,7 @@
 // The model itself, away from the page's thread. Its messages: {number, start} and {number, look}.
 
 const LARGE = 2 ** 24; // pixels above which a picture is halved, for the sake of memory
+const SMALL = 64; // pixels of the side of the picture that warms up
 const STRIP = 2 ** 20; // pixels that are read from the decoded picture at once
 
 let ort;
@@ -21,6 +22,12 @@ async function start({ script, wasm, model }) {
   ort.env.wasm.wasmBinary = wasm;
   ort.env.wasm.numThreads = self.crossOriginIsolated ? Math.min(4, navigator.hardwareConcurrency) : 1;
   session = await ort.InferenceSession.create(new Uint8Array(model), { executionProviders: ["wasm"] });
+  await run(new Uint8Array(3 * SMALL ** 2), SMALL, SMALL); // the first run takes several times as long
+}
+
+async function run(pixels, height, width) {
+  const images = new ort.Tensor("uint8", pixels, [1, height, width, 3]);
+  return (await session.run({ images }, ["probabilities"])).probabilities.data;
 }
 
 /** Return {probabilities, milliseconds}, or {error} where the picture cannot be read. */
@@ -34,9 +41,8 @@ async function look({ picture, decodeSide }) {
   }
   const { pixels, height, width } = readPixels(bitmap, decodeSide);
   bitmap.close();
-  const images = new ort.Tensor("uint8", pixels, [1, height, width, 3]);
-  const { probabilities } = await session.run({ images }, ["probabilities"]);
-  return { probabilities: probabilities.data, milliseconds: performance.now() - began };
+  const probabilities = await run(pixels, height, width);
+  return { probabilities, milliseconds: performance.now() - began };
 }
 
 // Colour profiles are ignored, as they were in training.
