@@ -87,6 +87,16 @@ def test_the_window_slides() -> None:
     assert not any(finding.left for finding in drift.findings())
 
 
+def test_distances_are_counted_by_rank() -> None:
+    metrics = Metrics()
+    drift = Drift("m", {"pictures": 9, "distance": [10.0 * i - 50 for i in range(21)]}, metrics)
+    for distance in (-99.0, 0.0, 55.0, 999.0):
+        drift.record(0.5, distance)
+    text = metrics.text().decode()
+    for bound, count in (("0.05", 1), ("0.25", 2), ("0.5", 2), ("0.55", 3), ("1.0", 4)):
+        assert f'silverprint_distance_rank_bucket{{le="{bound}",model="m"}} {count}.0' in text
+
+
 def test_few_pictures_say_so() -> None:
     drift = watched(REFERENCE, np.zeros(7), np.zeros(7))
     assert drift.findings() == []

@@ -228,7 +228,7 @@ def test_requests_are_counted_by_route(client, picture) -> None:
         'silverprint_pictures_total{model="colours",outcome="answered"} 1.0',
         'silverprint_pictures_total{model="colours",outcome="refused"} 1.0',
         'silverprint_confidence_count{model="colours"} 1.0',
-        'silverprint_distance_count{model="colours"} 1.0',
+        'silverprint_distance_rank_count{model="colours"} 1.0',
         "silverprint_waiting_pictures 0.0",
     ):
         assert line in text.splitlines(), line

@@ -208,7 +208,7 @@ def test_too_many_pictures(client_of, picture) -> None:
 
 
 def test_extreme_shapes_are_answered_or_refused(client) -> None:
-    for size in ((1, 1), (1, 30_000), (30_000, 1), (7_000, 7_000)):
+    for size in ((1, 1), (1, 30_000), (30_000, 1), (4_000, 3_000)):
         buffer = io.BytesIO()
         Image.new("RGB", size, (5, 250, 5)).save(buffer, "PNG", compress_level=1)
         response = client.post("/predict", content=buffer.getvalue(), headers=BYTES)

@@ -17,7 +17,7 @@ def serve(
     cors: Annotated[list[str] | None, typer.Option(metavar="ORIGIN", help="Let this origin's pages call the server; may be repeated.")] = None,
     mode: Annotated[str, typer.Option(help="What the page does: classify, or spell the answers out as text.")] = "classify",
     max_bytes: Annotated[int, typer.Option(help="Of a request's body.")] = 32 << 20,
-    max_pixels: Annotated[int, typer.Option(help="Of a picture.")] = 50_000_000,
+    max_pixels: Annotated[int, typer.Option(help="Of a picture.")] = 25_000_000,
     queue: Annotated[int, typer.Option(help="Pictures that may wait; one more is answered with 429.")] = 256,
     timeout: Annotated[float, typer.Option(help="Seconds a request may take to arrive, and again to be answered.")] = 30.0,
     threads: Annotated[int, typer.Option(help="Pictures in work at once; 0 is one on each core.", show_default=False)] = 0,

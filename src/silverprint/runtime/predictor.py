@@ -62,7 +62,7 @@ class Predictor:
 
     def __init__(self, bundle: Bundle) -> None:
         options = onnxruntime.SessionOptions()
-        options.log_severity_level = 3
+        options.log_severity_level = 4  # what goes wrong is raised, and told once
         options.intra_op_num_threads = 1  # `stream` runs one picture on each core instead
         self.bundle = bundle
         self._session = onnxruntime.InferenceSession(

@@ -40,7 +40,7 @@ class Usual:
     """
 
     def __init__(self, quantiles: list[float], pictures: int) -> None:
-        edges = np.asarray(quantiles, np.float64)
+        self._quantiles = edges = np.asarray(quantiles, np.float64)
         self.median = float(edges[QUANTILES // 2])
         self._pictures = pictures
         # Where quantiles are equal, many pictures share a value, and how many is known to 5 % only:
@@ -49,6 +49,10 @@ class Usual:
         starts = [0, *(np.flatnonzero(rises[:-1] & rises[1:]) + 1)]
         self._edges = edges[starts]
         self._shares = np.diff([*starts, QUANTILES - 1]) / (QUANTILES - 1)
+
+    def rank(self, value: float) -> float:
+        """Return the share of held-out pictures below a value."""
+        return float(np.interp(value, self._quantiles, np.linspace(0, 1, QUANTILES)))
 
     def index(self, values: NDArray[np.float64]) -> float:
         """Return the population stability index of (n,) values."""
@@ -85,15 +89,14 @@ class Drift:
         self._usual = _usual(reference)
         self._lock = threading.Lock()
         self._recent: deque[tuple[float, float]] = deque(maxlen=WINDOW)
-        self._histograms = [
-            histogram.labels(name) for histogram in (metrics.confidence, metrics.distance)
-        ]
+        self._confidence = metrics.confidence.labels(name)
+        self._distance = metrics.distance.labels(name)
 
     def record(self, confidence: float, distance: float | None) -> None:
         """Take note of one picture's answer."""
-        self._histograms[0].observe(confidence)
-        if distance is not None:
-            self._histograms[1].observe(distance)
+        self._confidence.observe(confidence)
+        if distance is not None and "distance" in self._usual:
+            self._distance.observe(self._usual["distance"].rank(distance))
         with self._lock:
             self._recent.append((confidence, np.nan if distance is None else distance))
 

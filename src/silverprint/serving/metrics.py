@@ -54,7 +54,7 @@ class Metrics:
             buckets=SHARES, registry=registry,
         )  # fmt: skip
         self.distance = Histogram(
-            "silverprint_distance", "Distance of a picture from the training pictures",
+            "silverprint_distance_rank", "Share of held-out pictures that are less unlike training",
             ("model",), buckets=SHARES, registry=registry,
         )  # fmt: skip
         self.drift_index = Gauge(

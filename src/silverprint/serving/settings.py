@@ -31,7 +31,7 @@ class Settings:
     """
 
     max_bytes: int = 32 << 20
-    max_pixels: int = 50_000_000
+    max_pixels: int = 25_000_000
     queue: int = 256
     timeout: float = 30.0
     threads: int = 0

@@ -5,7 +5,9 @@ threads keep all cores busy. Those waiting are taken in order, with no pause to 
 """
 
 import asyncio
+import ctypes
 import logging
+import sys
 import threading
 from collections import deque
 from collections.abc import Sequence
@@ -23,6 +25,7 @@ from silverprint.serving.models import Served
 from silverprint.serving.refusals import Refusal, busy
 
 log = logging.getLogger(__name__)
+LARGE = 4_000_000  # pixels; the C library would keep what such a picture needed
 Image = NDArray[np.uint8]
 
 
@@ -129,6 +132,9 @@ class Workers:
         self._metrics.decode_seconds.observe(perf_counter() - began)
         for group in groups.values():
             self._look(group)
+        if any(shape[0] * shape[1] > LARGE for _, shape in groups):
+            groups.clear()
+            give_memory_back()
 
     def _take(self) -> list[Job]:
         with self._changed:
@@ -157,6 +163,14 @@ class Workers:
             distance = None if distances is None else float(distances[i])
             served.drift.record(float(probabilities[i].max()), distance)
             _resolve(job, Outcome(probabilities[i], distance))
+
+
+def give_memory_back() -> None:
+    """Let the C library return what is free to the system, where it can be told to."""
+    if sys.platform == "linux":
+        trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
+        if trim is not None:
+            trim(0)
 
 
 def _failed(image: Image) -> str:
