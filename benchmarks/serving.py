@@ -256,7 +256,10 @@ def lean(bundle: Path, photos: Path, _: int) -> str:
         timed([venv / "bin" / "pip", "install", *quiet, "--constraint", lock, HERE.parent])
         own = next(venv.glob("lib/python*/site-packages"))
         sizes = Counter({path.name: _size(path) for path in own.iterdir()})
-        installed = sum(size for name, size in sizes.items() if not name.startswith("pip"))
+        for name in [
+            name for name in sizes if name.startswith(("pip", "setuptools", "_distutils"))
+        ]:
+            del sizes[name]  # part of any new venv
         assert not (own / "torch").exists()
         with subprocess.Popen(
             [venv / "bin" / "silverprint", "serve", bundle, "--port", "0", "--quiet"],
@@ -265,12 +268,10 @@ def lean(bundle: Path, photos: Path, _: int) -> str:
             port = int(process.stdout.readline().split(" at ")[1].split()[0].rpartition(":")[2])
             status = _post(port, next(iter(sorted(photos.iterdir()))).read_bytes())
             process.send_signal(signal.SIGTERM)
-        sizes_after = sum(_size(path) for path in own.iterdir() if not path.name.startswith("pip"))
     largest = ", ".join(f"{name} {size / 1e6:.0f}" for name, size in sizes.most_common(6))
     return (
-        f"`pip install silverprint` without extras: {installed / 1e6:.0f} MB, "
-        f"{sizes_after / 1e6:.0f} MB with compiled bytecode, without torch; it serves "
-        f"(status {status}). The largest, in MB: {largest}."
+        f"`pip install silverprint` without extras: {sizes.total() / 1e6:.0f} MB, no torch; it "
+        f"serves (status {status}). The largest, in MB: {largest}."
     )
 
 

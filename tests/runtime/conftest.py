@@ -15,6 +15,7 @@ from silverprint.export.graph import head_graph, join, metadata_of
 from silverprint.models.head import Head
 from silverprint.runtime.bundle import MODEL
 from silverprint.runtime.preprocessing import Preprocessing
+from silverprint.training.reference import Familiar
 
 SIZE = 16
 
@@ -46,8 +47,8 @@ def make_bundle(tmp_path: Path) -> Callable[..., Path]:
         head = Head(weight, np.full(len(classes), -6, np.float32))
         preprocessing = Preprocessing(size=SIZE, fit="squash")
         link = "sigmoid" if task == "multi-label" else "softmax"
-        centres = np.resize(np.eye(3, dtype=np.float32), (len(classes), 3)) if distance else None
-        graph = head_graph(head, link, 1.0, len(classes), centres)
+        familiar = Familiar(np.eye(3, dtype=np.float32)) if distance else None
+        graph = head_graph(head, link, 1.0, len(classes), familiar)
         with writing_bundle(tmp_path / name) as folder:
             metadata = metadata_of(classes, task, "0")
             onnx.save(join(preprocessing, mean_colour(), graph, metadata), folder / MODEL)
