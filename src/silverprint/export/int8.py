@@ -16,7 +16,7 @@ from silverprint.data.table import Dataset
 from silverprint.errors import ConfigError, DataError
 from silverprint.export.graph import head_of, join, with_one_opset
 from silverprint.export.network import preprocessing_of
-from silverprint.export.onnx_file import save
+from silverprint.export.onnx_file import is_int8, save
 from silverprint.runtime.bundle import Bundle
 
 
@@ -32,9 +32,9 @@ def write_int8(bundle: Bundle, dataset: Dataset, path: Path) -> None:
         ConfigError: the bundle's network is int8 already.
         DataError: there are no training pictures that can be read.
     """
-    model = with_one_opset(onnx.load(bundle.model))
-    if any(node.op_type == "DequantizeLinear" for node in model.graph.node):
+    if is_int8(bundle):
         raise ConfigError(f"{bundle.path} holds an int8 network already; leave out --int8.")
+    model = with_one_opset(onnx.load(bundle.model))
     preprocessing = preprocessing_of(bundle)
     rows = dataset.rows("train")
     reader = PictureReader(preprocessing, dataset.sources, dataset.names)

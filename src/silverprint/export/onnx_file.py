@@ -45,6 +45,12 @@ def thresholds(bundle: Bundle) -> dict[str, float]:
     return {"label": LABEL_THRESHOLD} if bundle.task == "multi-label" else {}
 
 
+def is_int8(bundle: Bundle) -> bool:
+    """Say whether the bundle's own network is int8."""
+    architecture: dict[str, Any] = bundle.manifest.get("architecture", {})
+    return str(architecture.get("engine", "")).endswith("int8")
+
+
 def open_onnx(path: Path) -> Answer:
     """Return what answers as the file does in ONNX Runtime."""
     options = onnxruntime.SessionOptions()

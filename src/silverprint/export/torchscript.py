@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 from silverprint.errors import ConfigError
 from silverprint.export.network import load_network, preprocessing_of
-from silverprint.export.onnx_file import facts_of
+from silverprint.export.onnx_file import facts_of, is_int8
 from silverprint.export.parity import Answer, Pixels
 from silverprint.runtime.bundle import Bundle
 from silverprint.runtime.preprocessing import Preprocessing
@@ -92,23 +92,20 @@ def write_torchscript(bundle: Bundle, path: Path) -> None:
         ConfigError: the bundle's network is int8, which its layers are not.
         BundleError: the network cannot be built again, or the weights do not fit it.
     """
-    architecture: dict[str, Any] = bundle.manifest.get("architecture", {})
-    if str(architecture.get("engine", "")).endswith("int8"):
+    if is_int8(bundle):
         raise ConfigError(
             f"{bundle.path} holds an int8 network, and TorchScript is written from the layers "
             "before that; export it to onnx or openvino, or train without int8."
         )
     network, preprocessing = load_network(bundle), preprocessing_of(bundle)
+    link = str(bundle.manifest.get("architecture", {}).get("link", "softmax"))
     temperature = float(bundle.manifest["calibration"]["temperature"])
     example = torch.zeros(2, 3, preprocessing.size, preprocessing.size)
     with warnings.catch_warnings(), torch.no_grad():
         warnings.simplefilter("ignore")
         # Not check_trace: parity.py compares answers on pictures, not on this example.
         traced = torch.jit.trace(network, example, check_trace=False)
-        whole = nn.Sequential(
-            Preprocess(preprocessing), traced,
-            Probabilities(str(architecture.get("link", "softmax")), temperature),
-        )  # fmt: skip
+        whole = nn.Sequential(Preprocess(preprocessing), traced, Probabilities(link, temperature))
         scripted = torch.jit.script(whole.eval().requires_grad_(False))
         torch.jit.save(scripted, str(path), _extra_files=facts_of(bundle))
 
