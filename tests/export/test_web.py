@@ -77,6 +77,7 @@ def test_what_is_in_the_folder(bundle, dist, tmp_path) -> None:
         "classes": ["red", "green", "blue"],
         "mode": "classify",
         "decode_side": 16,
+        "unknown_beyond": None,
         "model": {"path": "model.onnx", "bytes": bundle.model.stat().st_size},
         "runtime": {"script": "page/runtime/ort.js", "wasm": "page/runtime/ort.wasm", "bytes": 11},
     }
@@ -319,6 +320,23 @@ def test_signs_held_up_to_the_camera_are_spelled(browser, runtime, make_bundle, 
         page.goto(address)
         page.click("#use-camera")
         until(page, "document.querySelector('#text').value.includes('rgb')")
+        page.close()
+
+
+@pytest.mark.slow
+def test_the_browser_knows_what_is_unknown(browser, runtime, make_bundle, tmp_path) -> None:
+    unknown = {"accept": 0.9, "distances": [i / 100 for i in range(11)]}
+    wary = read_bundle(make_bundle(name="wary", distance=True, unknown=unknown))
+    write_web(wary, tmp_path / "site", runtime=str(runtime), mode="classify")
+    assert config(tmp_path / "site")["unknown_beyond"] == 0.09
+    Image.new("RGB", (20, 20), (250, 0, 0)).save(tmp_path / "red.png")
+    Image.new("RGB", (20, 20), (250, 250, 250)).save(tmp_path / "white.png")
+    with static_server(tmp_path / "site") as address:
+        page = browser.new_page()
+        page.goto(address)
+        page.set_input_files("#files", [tmp_path / "red.png", tmp_path / "white.png"])
+        until(page, "document.querySelectorAll('.verdict').length === 2")
+        assert page.locator(".label").all_inner_texts() == ["red", "Unknown"]
         page.close()
 
 

@@ -92,10 +92,19 @@ def _put_config(bundle: Bundle, site: Path, runtime: dict[str, Any], mode: str) 
         "classes": bundle.classes,
         "mode": mode,
         "decode_side": bundle.decode_side,
+        "unknown_beyond": _unknown_beyond(bundle.manifest.get("unknown")),
         "model": {"path": MODEL, "bytes": (site / MODEL).stat().st_size},
         "runtime": runtime,
     }
     (site / CONFIG).write_text(json.dumps(config, ensure_ascii=False, indent=2) + "\n", "utf-8")
+
+
+def _unknown_beyond(unknown: Any) -> float | None:
+    """Return the distance from which a picture is unknown; None where the bundle tells none."""
+    if not isinstance(unknown, dict):
+        return None
+    distances = unknown["distances"]  # quantiles, of equal steps from 0 to 1
+    return float(distances[round(unknown["accept"] * (len(distances) - 1))])
 
 
 # ---- onnxruntime-web ----

@@ -9,7 +9,6 @@ const backend = (() => {
   const waiting = new Map(); // the worker's answers that are due, by number
   let worker = null;
   let chosen = null; // files by path, where the page was opened from a disk
-  let decodeSide = 0;
 
   // Pages opened from a disk may read only what the visitor hands them.
   function fileAt(path) {
@@ -106,7 +105,6 @@ const backend = (() => {
       if (FROM_DISK) chosen = await askForFolder(folder);
       const config = await (await open(CONFIG)).json();
       const [model, wasm] = await loadAll(config, progress);
-      decodeSide = config.decode_side;
       start();
       await ask({ start: { script: script(config.runtime.script), wasm, model } }, [wasm, model]);
       return [config];
@@ -117,17 +115,19 @@ const backend = (() => {
       return createImageBitmap(video);
     },
 
-    /** Return {label, probability, top, milliseconds}, or {error}. */
+    /** Return {label, probability, top, unknown, milliseconds}, or {error}. */
     async predict(model, picture, name, top) {
       const transfer = picture instanceof ImageBitmap ? [picture] : [];
-      const { probabilities, milliseconds, error } = await ask({ look: { picture, decodeSide } }, transfer);
-      if (error) return { error };
+      const said = await ask({ look: { picture, decodeSide: model.decode_side } }, transfer);
+      if (said.error) return said;
+      const { probabilities, distance, milliseconds } = said;
       const likeliest = ranked(probabilities, model.classes, top);
       let [label, probability] = likeliest[0];
       if (model.task === "multi-label") {
         label = model.classes.filter((_, i) => probabilities[i] >= 0.5).join("|");
       }
-      return { label, probability, top: likeliest, milliseconds };
+      const unknown = model.unknown_beyond !== null && distance > model.unknown_beyond;
+      return { label, probability, top: likeliest, unknown, milliseconds };
     },
   };
 })();

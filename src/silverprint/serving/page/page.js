@@ -294,13 +294,14 @@ function showLive(answer, told) {
   const now = performance.now();
   showAnswer(at("live-answer"), answer, "");
   if (answer.error) return;
+  const { label, share, unknown } = verdict(answer);
   if (model.mode === "spell") {
-    spell(answer, now);
-  } else if (answer.label !== told.label) {
-    Object.assign(told, { label: answer.label, since: now });
-  } else if (now - told.since > SETTLED && told.said !== told.label) {
-    told.said = told.label;
-    announce(`${answer.label} ${percent(answer.probability)}`);
+    spell(label, unknown ? 0 : answer.probability, now);
+  } else if (label !== told.label) {
+    Object.assign(told, { label, since: now });
+  } else if (now - told.since > SETTLED && told.said !== label) {
+    told.said = label;
+    announce(`${label} ${share}`);
   }
 }
 
@@ -312,8 +313,8 @@ async function takePicture() {
 
 // ---- Spelling ----
 
-function spell(answer, now) {
-  const { progress, letter } = speller.see(answer.label, answer.probability, now);
+function spell(label, probability, now) {
+  const { progress, letter } = speller.see(label, probability, now);
   at("hold-arc").style.strokeDashoffset = 1.01 * (1 - progress); // a little more than all, or a trace of it stays
   at("hold").classList.toggle("full", progress === 1);
   at("sign").textContent = speller.sign ?? "";

@@ -1,6 +1,6 @@
 // The model itself, away from the page's thread. Its messages: {number, start} and {number, look}.
 
-const LARGE = 2 ** 24; // pixels above which a picture is halved, for the sake of memory
+const LARGE = 2 ** 25; // pixels above which a picture is halved, for the sake of memory
 const SMALL = 64; // pixels of the side of the picture that warms up
 const STRIP = 2 ** 20; // pixels that are read from the decoded picture at once
 
@@ -25,12 +25,14 @@ async function start({ script, wasm, model }) {
   await run(new Uint8Array(3 * SMALL ** 2), SMALL, SMALL); // the first run takes several times as long
 }
 
+/** Return {probabilities, distance}; not every model tells a distance. */
 async function run(pixels, height, width) {
   const images = new ort.Tensor("uint8", pixels, [1, height, width, 3]);
-  return (await session.run({ images }, ["probabilities"])).probabilities.data;
+  const { probabilities, distance } = await session.run({ images });
+  return { probabilities: probabilities.data, distance: distance?.data[0] };
 }
 
-/** Return {probabilities, milliseconds}, or {error} where the picture cannot be read. */
+/** Return {probabilities, distance, milliseconds}, or {error} where the picture cannot be read. */
 async function look({ picture, decodeSide }) {
   const began = performance.now();
   let bitmap;
@@ -41,8 +43,7 @@ async function look({ picture, decodeSide }) {
   }
   const { pixels, height, width } = readPixels(bitmap, decodeSide);
   bitmap.close();
-  const probabilities = await run(pixels, height, width);
-  return { probabilities, milliseconds: performance.now() - began };
+  return { ...(await run(pixels, height, width)), milliseconds: performance.now() - began };
 }
 
 // Colour profiles are ignored, as they were in training.
