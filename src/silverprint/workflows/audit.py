@@ -39,9 +39,9 @@ from silverprint.workflows.settings import TrainSettings
 from silverprint.workflows.shortcuts import find_shortcuts
 
 FOLDS = 5
-WEIGHT_DECAY = 0.03  # of the exact linear head that judges labels
+WEIGHT_DECAY = 0.3  # of the exact linear head that judges labels
 NEAREST = 10  # pictures that tell how far a picture lies from all others
-FAR = 5.0  # robust deviations from which that is far
+FAR = 2.2  # robust deviations; of 3,781 photos 2 lie farther, of 30 dogs among them all
 
 
 @dataclass(frozen=True)

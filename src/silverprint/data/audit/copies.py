@@ -2,10 +2,10 @@
 
     groups = near_duplicate_groups(digests, features, thumbnails)    # for splits and folds
 
-Two pictures are near duplicates if one, whole, looks like some window of the other (a perceptual
-fingerprint of 16 x 16 grey cells against 256 windows, mirrored too) and a network agrees. Only
-pairs that the network sees as alike are compared, so the work grows with the number of pictures,
-not of pairs.
+A network proposes: pictures whose features are alike. Pixels decide: one of the two, whole, is laid
+over the other's best window, first coarsely (16 x 16 grey cells on 256 windows, mirrored too), then
+finely, and the edges have to agree there. Only neighbours are compared, so the work grows with the
+number of pictures, not of pairs.
 """
 
 from collections.abc import Sequence
@@ -17,12 +17,22 @@ from numpy.typing import NDArray
 from silverprint.data.audit.facts import SIDE
 from silverprint.data.audit.similar import Neighbours, directions, find_neighbours
 
-NEIGHBOURS = 12  # of each picture, that are compared with it
-ALIKE = 0.70  # least cosine of two copies' features
-SAME = 0.93  # least correlation of a copy and a window of its original
-CELLS = 16  # a fingerprint's cells along each axis
+NEIGHBOURS = 10  # of each picture, that may be copies of it
+ALIKE = 0.85  # least cosine of two copies' features
+SIMILAR = 0.85  # least correlation of grey cells, for a closer look
+PROMISING = 0.5  # least correlation of edges after the first step of that
+SAME = 0.92  # least correlation of edges in the end
+CELLS, FINE_CELLS = 16, 32
 SCALES = (1.0, 0.94, 0.88, 0.82, 0.76, 0.7)  # sides of the windows, as shares of the picture's
-CHUNK = 256  # pictures whose windows are in memory at once: 262 kB each
+STEPS = (0.04, 0.02, 0.01)  # by which a window's edges are moved
+CHUNK = 128  # pictures or pairs in memory at once, 262 kB each
+
+# A window is (top, bottom, left, right), shares of the picture's height and width.
+WHOLE = np.array([[0.0, 1.0, 0.0, 1.0]])
+# Ways to move it: each edge, or two that are opposite.
+MOVES = np.array([
+    [1, 0, 0, 0], [0, 1, 0, 0], [1, 1, 0, 0], [0, 0, 1, 0], [0, 0, 0, 1], [0, 0, 1, 1],
+])  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -49,7 +59,7 @@ class Copies:
 def near_duplicate_groups(
     digests: Sequence[bytes],
     features: NDArray[np.float32],
-    thumbnails: NDArray[np.float32],
+    thumbnails: NDArray[np.uint8],
 ) -> NDArray[np.int64]:
     """Return a group for each picture; copies of one picture, or of copies of it, share theirs.
 
@@ -66,7 +76,7 @@ def near_duplicate_groups(
 def find_copies(
     digests: Sequence[bytes],
     features: NDArray[np.float32],
-    thumbnails: NDArray[np.float32],
+    thumbnails: NDArray[np.uint8],
 ) -> Copies:
     """Return exact and near copies; arguments as of `near_duplicate_groups`."""
     _, first, content = np.unique(
@@ -79,7 +89,7 @@ def find_copies(
 
 
 def near_duplicates(
-    neighbours: Neighbours, thumbnails: NDArray[np.float32]
+    neighbours: Neighbours, thumbnails: NDArray[np.uint8]
 ) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
     """Return pairs of rows (m, 2) that show one picture, and how well they match, (m,) up to 1."""
     count, k = neighbours.rows.shape
@@ -108,46 +118,115 @@ def join_pairs(pairs: NDArray[np.int64], count: int) -> NDArray[np.int64]:
     return parts
 
 
-def match(thumbnails: NDArray[np.float32], pairs: NDArray[np.int64]) -> NDArray[np.float32]:
-    """Return the highest correlation of one of each pair (m, 2) with any window of the other."""
-    whole = _cells(thumbnails, _axis_windows()[:1])[:, 0]
-    mirrored = whole.reshape(-1, CELLS, CELLS)[:, :, ::-1].reshape(len(whole), -1)
+def match(thumbnails: NDArray[np.uint8], pairs: NDArray[np.int64]) -> NDArray[np.float32]:
+    """Return how well the edges of one of each pair agree with the best window of the other.
+
+    Args:
+        thumbnails: (n, SIDE, SIDE) grey.
+        pairs: (m, 2) rows.
+
+    Returns:
+        (m,) correlations, up to 1; 0 where a coarse look rules a copy out.
+    """
     scores = np.zeros(len(pairs), dtype=np.float32)
-    for large, small in ((0, 1), (1, 0)):  # either may be the one that was cropped
-        order = np.argsort(pairs[:, large], kind="stable")
-        pictures, starts = np.unique(pairs[order, large], return_index=True)
-        parts = np.split(order, starts[1:])  # the pairs of each picture
-        for start in range(0, len(pictures), CHUNK):
-            windows = _cells(thumbnails[pictures[start : start + CHUNK]], _axis_windows())
-            for window, part in zip(windows, parts[start : start + CHUNK], strict=True):
-                others = pairs[part, small]
-                found = np.maximum(window @ whole[others].T, window @ mirrored[others].T)
-                scores[part] = np.maximum(scores[part], found.max(axis=0))
+    for start in range(0, len(pairs), CHUNK):
+        part = pairs[start : start + CHUNK]
+        scores[start : start + CHUNK] = _match(
+            thumbnails[part[:, 0]].astype(np.float32), thumbnails[part[:, 1]].astype(np.float32)
+        )
     return scores
 
 
-def _axis_windows() -> NDArray[np.float32]:
-    """Return what averages SIDE pixels into CELLS cells of each window, (windows, CELLS, SIDE)."""
-    found = []
-    for scale in SCALES:
-        for offset in (0.0, (1 - scale) / 2, 1 - scale) if scale < 1 else (0.0,):
-            edges = SIDE * (offset + scale * np.arange(CELLS + 1) / CELLS)
-            below = np.clip(edges[:, None] - np.arange(SIDE), 0, 1)  # of each pixel, before an edge
-            found.append(np.diff(below, axis=0) * CELLS / (scale * SIDE))
-    return np.array(found, dtype=np.float32)
+def _match(one: NDArray[np.float32], other: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Return `match` of (m, SIDE, SIDE) with as many."""
+    # Either may be the larger one, and either way round.
+    ways = [(one, other), (other, one), (one, other[:, :, ::-1]), (other, one[:, :, ::-1])]
+    tried = [_best_window(large, small) for large, small in ways]
+    best = np.argmax([correlation for correlation, _ in tried], axis=0)
+    here = np.arange(len(one))
+    correlation = np.array([correlation for correlation, _ in tried])[best, here]
+    window = np.array([window for _, window in tried])[best, here]
+    large = np.array([way[0] for way in ways])[best, here]
+    small = np.array([way[1] for way in ways])[best, here]
+    scores = np.zeros(len(one), dtype=np.float32)
+    left = np.flatnonzero(correlation >= SIMILAR)
+    for step in STEPS:
+        if not len(left):
+            break
+        edges, window[left] = _adjusted(large[left], small[left], window[left], step)
+        scores[left] = edges
+        left = left[edges >= PROMISING]
+    return scores
 
 
-def _cells(thumbnails: NDArray[np.float32], windows: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Return standardised cells (n, windows * windows, CELLS * CELLS)."""
-    count, axis = len(thumbnails), len(windows)
-    flat = windows.reshape(-1, SIDE)
-    cells: NDArray[np.float32] = flat @ thumbnails @ flat.T  # (n, windows * CELLS, same)
-    cells = cells.reshape(count, axis, CELLS, axis, CELLS).transpose(0, 1, 3, 2, 4)
-    return _standardised(cells.reshape(count, axis * axis, CELLS * CELLS))
+def _best_window(
+    large: NDArray[np.float32], small: NDArray[np.float32]
+) -> tuple[NDArray[np.float32], NDArray[np.float64]]:
+    """Return the highest correlation (m,) of `small` with a window of `large`, and it (m, 4)."""
+    axis = np.array([
+        (offset, offset + scale)
+        for scale in SCALES
+        for offset in ((0.0, (1 - scale) / 2, 1 - scale) if scale < 1 else (0.0,))
+    ])  # fmt: skip
+    flat = _averages(axis[:, 0], axis[:, 1], CELLS).reshape(-1, SIDE)
+    cells = flat @ large @ flat.T  # (m, windows * CELLS, windows * CELLS)
+    cells = cells.reshape(len(large), len(axis), CELLS, len(axis), CELLS).transpose(0, 1, 3, 2, 4)
+    windows = _standardised(cells.reshape(len(large), len(axis) ** 2, CELLS * CELLS))
+    whole = _standardised(_cells(small, WHOLE, CELLS).reshape(len(small), CELLS * CELLS, 1), axis=1)
+    found = (windows @ whole)[:, :, 0]
+    best = found.argmax(axis=1)
+    rows, columns = axis[best // len(axis)], axis[best % len(axis)]
+    return found.max(axis=1), np.concatenate([rows, columns], axis=1)
 
 
-def _standardised(cells: NDArray[np.float32]) -> NDArray[np.float32]:
-    centred = cells - cells.mean(axis=-1, keepdims=True)
-    length = np.linalg.norm(centred, axis=-1, keepdims=True)
-    result: NDArray[np.float32] = centred / np.maximum(length, np.float32(1e-3))
+def _adjusted(
+    large: NDArray[np.float32],
+    small: NDArray[np.float32],
+    window: NDArray[np.float64],
+    step: float,
+) -> tuple[NDArray[np.float32], NDArray[np.float64]]:
+    """Return the correlation of edges (m,), and the window (m, 4) moved to where it is higher."""
+    wanted = _edges(_cells(small, WHOLE, FINE_CELLS))
+    best = (_edges(_cells(large, window, FINE_CELLS)) * wanted).sum(axis=1)
+    for move in np.concatenate([MOVES, -MOVES] * 2):
+        moved = np.clip(window + step * move, 0, 1)
+        found = (_edges(_cells(large, moved, FINE_CELLS)) * wanted).sum(axis=1)
+        better = found > best
+        best, window = np.where(better, found, best), np.where(better[:, None], moved, window)
+    return best, window
+
+
+def _cells(
+    pictures: NDArray[np.float32], window: NDArray[np.float64], cells: int
+) -> NDArray[np.float32]:
+    """Return the mean grey of a window's cells, (m, cells, cells); one window for each, or all."""
+    rows = _averages(window[:, 0], window[:, 1], cells)
+    columns = _averages(window[:, 2], window[:, 3], cells)
+    result: NDArray[np.float32] = rows @ pictures @ columns.transpose(0, 2, 1)
+    return result
+
+
+def _averages(
+    low: NDArray[np.float64], high: NDArray[np.float64], cells: int
+) -> NDArray[np.float32]:
+    """Return what averages SIDE pixels into the cells between low and high, (m, cells, SIDE)."""
+    width = np.maximum(high - low, 1 / SIDE)[:, None]
+    edges = SIDE * (low[:, None] + width * np.arange(cells + 1) / cells)
+    below = np.clip(edges[:, :, None] - np.arange(SIDE), 0, 1)  # of each pixel, before an edge
+    shares = np.diff(below, axis=1) * (cells / (SIDE * width))[:, :, None]
+    return shares.astype(np.float32)
+
+
+def _edges(cells: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Return differences of neighbouring cells, down and across, standardised, (m, some)."""
+    down, across = np.diff(cells, axis=1), np.diff(cells, axis=2)
+    both = [down.reshape(len(cells), -1), across.reshape(len(cells), -1)]
+    return _standardised(np.concatenate(both, axis=1))
+
+
+def _standardised(values: NDArray[np.float32], axis: int = -1) -> NDArray[np.float32]:
+    """Return values less their mean, of length 1; nearly constant ones become small instead."""
+    centred = values - values.mean(axis=axis, keepdims=True)
+    length = np.linalg.norm(centred, axis=axis, keepdims=True)
+    result: NDArray[np.float32] = centred / np.maximum(length, np.float32(1))
     return result

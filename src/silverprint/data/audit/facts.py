@@ -13,15 +13,15 @@ from PIL import Image
 from silverprint.runtime.formats import open_picture
 from silverprint.runtime.images import MAX_PIXELS, decode
 
-VERSION = 1  # raise it when the same bytes would give other facts
-SIDE = 32  # of the thumbnail, which is grey and squashed to a square
+VERSION = 2  # raise it when the same bytes would give other facts
+SIDE = 64  # of the thumbnail, which is grey and squashed to a square
 LONGEST = 192  # pixels on the longer side of what light and sharpness are measured on
 MIN_SIDE = 144  # a JPEG may be decoded at a reduced scale that keeps this many
 NAMES = (
     "width", "height", "bytes", "format", "red", "green", "blue", "saturation", "contrast",
     "sharpness",
 )  # fmt: skip
-DIMENSION = len(NAMES) + SIDE * SIDE
+DIMENSION = len(NAMES) + SIDE * SIDE // 4  # four grey bytes in the space of one float
 
 FORMATS = ("array", "JPEG", "PNG", "GIF", "WebP", "BMP", "TIFF")
 _BEGINNINGS = {
@@ -61,9 +61,10 @@ class Facts:
         return colours @ _LUMINANCE
 
     @property
-    def thumbnails(self) -> NDArray[np.float32]:
+    def thumbnails(self) -> NDArray[np.uint8]:
         """Grey thumbnails (n, SIDE, SIDE), 0 to 255."""
-        return self.values[:, len(NAMES) :].reshape(-1, SIDE, SIDE)
+        packed = np.ascontiguousarray(self.values[:, len(NAMES) :])
+        return packed.view(np.uint8).reshape(-1, SIDE, SIDE)
 
     def take(self, rows: NDArray[np.int64]) -> "Facts":
         """Return the facts of some of the pictures."""
@@ -91,7 +92,8 @@ def measure(content: bytes | NDArray[Any], name: str) -> NDArray[np.float32]:
         (light - dark) / 255,
         _strongest_edge(np.asarray(grey, dtype=np.int16)) / max(light - dark, 1),
     )  # fmt: skip
-    return np.concatenate([np.array(values, np.float32), np.asarray(thumbnail, np.float32).ravel()])
+    packed = np.frombuffer(thumbnail.tobytes(), dtype=np.float32)
+    return np.concatenate([np.array(values, np.float32), packed])
 
 
 def _header(content: bytes | NDArray[Any]) -> tuple[int, int, int, str]:

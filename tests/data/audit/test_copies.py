@@ -1,0 +1,114 @@
+"""Copies are found however they were altered; other pictures are not."""
+
+import hashlib
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from silverprint.data.audit import similar
+from silverprint.data.audit.copies import (
+    find_copies,
+    join_pairs,
+    match,
+    near_duplicate_groups,
+)
+from silverprint.data.audit.similar import directions, find_neighbours
+
+
+def digests_of(values) -> list[bytes]:
+    return [hashlib.sha256(str(value).encode()).digest() for value in values]
+
+
+def altered(picture, how):
+    width, height = picture.size
+    return {
+        "smaller": lambda: picture.resize((width // 3, height // 3)),
+        "cropped": lambda: picture.crop((20, 10, width - 5, height - 30)),
+        "cut to a square": lambda: picture.crop((0, 30, width, 30 + width)),
+        "mirrored": lambda: picture.transpose(0),
+        "same": lambda: picture,
+    }[how]()
+
+
+@pytest.mark.parametrize("how", ["same", "smaller", "cropped", "cut to a square", "mirrored"])
+@pytest.mark.parametrize("swap", [False, True])
+def test_an_altered_copy_matches_its_original_and_no_other(draw, facts_of, how, swap) -> None:
+    pictures = [draw(0), altered(draw(0), how), draw(1), draw(2)]
+    pairs = np.array([[1, 0] if swap else [0, 1], [0, 2], [1, 2], [2, 3]])
+    copy, *others = match(facts_of(*pictures).thumbnails, pairs)
+    assert copy > 0.95
+    assert max(others) < 0.8
+
+
+def test_blank_pictures_match_nothing(facts_of) -> None:
+    from PIL import Image
+
+    blank = [Image.new("RGB", (50, 50), colour) for colour in ("white", "white", "black")]
+    assert match(facts_of(*blank).thumbnails, np.array([[0, 1], [0, 2]])).max() < 0.5
+
+
+def test_copies_and_copies_of_copies_share_a_group(draw, facts_of) -> None:
+    one = draw(0)
+    pictures = [one, draw(1), one.crop((20, 0, 240, 290)), one, draw(2)]
+    digests = digests_of(["a", "b", "c", "a", "d"])
+    features = np.eye(5, dtype=np.float32)
+    features[[2, 3]] = features[0]
+    features[2, 4] = 0.3  # the network sees the cropped one a little differently
+    groups = near_duplicate_groups(digests, features, facts_of(*pictures).thumbnails)
+    assert groups[0] == groups[2] == groups[3]
+    assert len(set(groups.tolist())) == 3
+    copies = find_copies(digests, features, facts_of(*pictures).thumbnails)
+    assert copies.content[0] == copies.content[3] != copies.content[2]
+    assert len(copies.pairs) == 1
+    assert copies.matches[0] > 0.95
+
+
+def test_a_network_that_disagrees_keeps_look_alikes_apart(draw, facts_of) -> None:
+    pictures = [draw(0), draw(0).crop((10, 10, 240, 300))]
+    features = np.eye(2, dtype=np.float32)
+    groups = near_duplicate_groups(digests_of("ab"), features, facts_of(*pictures).thumbnails)
+    assert groups[0] != groups[1]
+
+
+@pytest.mark.parametrize("count", [1, 2])
+def test_the_smallest_datasets_are_taken(draw, facts_of, count) -> None:
+    facts = facts_of(*(draw(i) for i in range(count)))
+    features = np.ones((count, 3), dtype=np.float32)
+    assert len(near_duplicate_groups(digests_of(range(count)), features, facts.thumbnails)) == count
+
+
+@given(st.lists(st.tuples(st.integers(0, 19), st.integers(0, 19)), max_size=30))
+def test_join_pairs_gives_the_connected_parts(pairs) -> None:
+    parts = join_pairs(np.array(pairs, dtype=np.int64).reshape(-1, 2), 20)
+    reached = {row: {row} for row in range(20)}
+    for _ in range(20):
+        for one, other in pairs:
+            both = reached[one] | reached[other]
+            for row in both:
+                reached[row] = reached[row] | both
+    for row in range(20):
+        assert set(np.flatnonzero(parts == parts[row]).tolist()) == reached[row]
+
+
+def test_neighbours_are_those_of_all_pairs(monkeypatch) -> None:
+    features = directions(np.random.default_rng(0).random((50, 8), dtype=np.float32))
+    monkeypatch.setattr(similar, "CHUNK", 7)
+    found = find_neighbours(features, 3)
+    cosines = features @ features.T
+    np.fill_diagonal(cosines, -2)
+    order = np.argsort(-cosines, axis=1)[:, :3]
+    assert (found.rows == order).all()
+    assert np.allclose(found.cosines, np.take_along_axis(cosines, order, axis=1), atol=1e-6)
+
+
+def test_of_many_rows_copies_are_still_neighbours(monkeypatch) -> None:
+    features = directions(np.random.default_rng(0).random((60, 400), dtype=np.float32))
+    features[1] = features[0]
+    monkeypatch.setattr(similar, "MANY", 10)
+    found = find_neighbours(features, 3)
+    assert found.rows[0, 0] == 1
+    assert found.cosines[0, 0] == pytest.approx(1, abs=1e-5)
+    sure = features[5] @ features[found.rows[5, 0]]
+    assert found.cosines[5, 0] == pytest.approx(sure, abs=1e-6)  # exact, not projected
