@@ -21,10 +21,14 @@ def test_a_file_and_a_folder_arrive_whole(tmp_path) -> None:
 
 
 def test_after_an_error_nothing_is_there(tmp_path) -> None:
-    with pytest.raises(KeyError), writing(tmp_path / "a") as made:
-        made.mkdir()
-        (made / "half").write_bytes(b"")
-        raise KeyError
+    def fail() -> None:
+        with writing(tmp_path / "a") as made:
+            made.mkdir()
+            (made / "half").write_bytes(b"")
+            raise KeyError
+
+    with pytest.raises(KeyError):
+        fail()
     assert list(tmp_path.iterdir()) == []
 
 
@@ -45,14 +49,18 @@ def test_what_is_there_stays(kind, tmp_path) -> None:
 
 
 def test_what_came_meanwhile_stays(tmp_path) -> None:
-    with pytest.raises(ConfigError, match="exists already"), writing(tmp_path / "a") as made:
-        made.write_text("ours")
-        (tmp_path / "a").write_text("theirs")
+    def race() -> None:
+        with writing(tmp_path / "a") as made:
+            made.write_text("ours")
+            (tmp_path / "a").write_text("theirs")
+
+    with pytest.raises(ConfigError, match="exists already"):
+        race()
     assert [p.read_text() for p in tmp_path.iterdir()] == ["theirs"]
 
 
 def test_a_place_that_cannot_be(tmp_path) -> None:
     (tmp_path / "file").write_text("")
-    with pytest.raises(ConfigError, match=r"cannot be written: .*(exists|not a directory)"):
-        with writing(tmp_path / "file" / "a"):
-            raise AssertionError
+    refused = pytest.raises(ConfigError, match=r"cannot be written: .*(exists|not a directory)")
+    with refused, writing(tmp_path / "file" / "a"):
+        raise AssertionError

@@ -28,7 +28,7 @@ def writing(out: Path) -> Iterator[Path]:
         ConfigError: something is there already, or nothing can be written there.
     """
     check_place(out)
-    out = out.absolute()
+    given, out = out, out.absolute()
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
         unfinished = tempfile.TemporaryDirectory(
@@ -36,12 +36,12 @@ def writing(out: Path) -> Iterator[Path]:
         )
     except OSError as error:
         raise ConfigError(
-            f"--out {out} cannot be written: {(error.strerror or str(error)).lower()}."
+            f"--out {given} cannot be written: {(error.strerror or str(error)).lower()}."
         ) from None
     with unfinished as folder:
         made = Path(folder) / out.name
         yield made
-        check_place(out)  # someone else may have come first
+        check_place(given)  # someone else may have come first
         if out.is_dir():
             out.rmdir()
         made.rename(out)
