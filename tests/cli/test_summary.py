@@ -17,10 +17,12 @@ def test_a_bundle(cli, trained, tmp_path) -> None:
 def test_a_bundle_as_json_has_every_layer_and_says_what_learned(cli, trained) -> None:
     told = cli("summary", trained.bundle, "--json").json
     layers = {layer["name"]: layer for layer in told["layers"]}
-    assert layers["trunk.blocks.3.1.conv_dw"]["shape"] == [80, 4, 4]
+    assert layers["trunk.blocks.3.1.conv_dw"]["shape"] == [480, 4, 4]
     assert layers["head.output"]["learning"] == layers["head.output"]["parameters"] == 1280 * 3 + 3
     assert told["learning"] == 1280 * 3 + 3
-    assert told["parameters"] == 3_371_024 + 1280 * 3 + 3
+    assert (
+        told["parameters"] == 4_652_008 - 1281 * 1000 + 1281 * 3
+    )  # the published ones, with another classifier
     assert told["input"] == [3, 64, 64]
 
 

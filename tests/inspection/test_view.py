@@ -40,9 +40,9 @@ def test_what_the_network_saw_lies_where_it_is_in_the_picture(fit, height, width
 def test_pad_leaves_its_bars_out_and_crop_keeps_the_middle() -> None:
     padded = view(marked(50, 100, 0, 0, 5), "a", Preprocessing(size=64, fit="pad"))
     assert padded.box == (16, 0, 48, 64)
-    assert padded.picture.shape == (50, 100, 3)
+    assert padded.picture.shape == (3 * 50, 3 * 100, 3)  # small ones are shown enlarged
     cropped = view(marked(50, 100, 0, 0, 5), "a", Preprocessing(size=64, fit="crop", crop=0.8))
-    assert cropped.picture.shape == (40, 40, 3)
+    assert cropped.picture.shape == (8 * 40, 8 * 40, 3)
     assert not cropped.picture.any()
 
 

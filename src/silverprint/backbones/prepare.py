@@ -19,6 +19,7 @@ from typing import Any
 
 from silverprint.backbones.registry import BackboneChoice
 
+FACTS = "backbone.json"
 LAYOUT = 1  # part of the key: raise it when these files change their meaning
 
 
@@ -83,10 +84,10 @@ def prepare_backbone(
     name = choice.name.replace("/", "_").replace(".", "_")
     key = choice.identity()[:16]
     folder = cache / "backbones" / f"{name}-{size or 'own'}-v{LAYOUT}-{key}"
-    if not (folder / "backbone.json").is_file():
+    if not (folder / FACTS).is_file():
         notify(f"preparing {choice.name} (once)")
         _make(choice, folder, size)
-    return _read(choice, folder)
+    return read_network(choice, folder)
 
 
 def write_network(network: Any, choice: BackboneChoice, folder: Path) -> PreparedBackbone:
@@ -101,12 +102,13 @@ def write_network(network: Any, choice: BackboneChoice, folder: Path) -> Prepare
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
     facts = _write_files(network, choice, folder)
-    (folder / "backbone.json").write_text(json.dumps(facts, indent=2), "utf-8")
-    return _read(choice, folder)
+    (folder / FACTS).write_text(json.dumps(facts, indent=2), "utf-8")
+    return read_network(choice, folder)
 
 
-def _read(choice: BackboneChoice, folder: Path) -> PreparedBackbone:
-    facts: dict[str, Any] = json.loads((folder / "backbone.json").read_text("utf-8"))
+def read_network(choice: BackboneChoice, folder: Path) -> PreparedBackbone:
+    """Return the network whose files lie in a folder; backbone.json is written last of them."""
+    facts: dict[str, Any] = json.loads((folder / FACTS).read_text("utf-8"))
     return PreparedBackbone(
         choice=choice,
         folder=folder,
@@ -128,11 +130,11 @@ def _make(choice: BackboneChoice, folder: Path, size: int | None) -> None:
     unfinished = Path(tempfile.mkdtemp(prefix="unfinished-", dir=folder.parent))
     try:
         facts = _write_files(load_backbone(choice, size), choice, unfinished)
-        (unfinished / "backbone.json").write_text(json.dumps(facts, indent=2), "utf-8")
+        (unfinished / FACTS).write_text(json.dumps(facts, indent=2), "utf-8")
         try:
             unfinished.rename(folder)
         except OSError:
-            if not (folder / "backbone.json").is_file():
+            if not (folder / FACTS).is_file():
                 raise
     finally:
         shutil.rmtree(unfinished, ignore_errors=True)

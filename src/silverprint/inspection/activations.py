@@ -47,6 +47,20 @@ def check_layer(network: nn.Module, name: str) -> None:
         )
 
 
+def check_map(network: nn.Module, pixels: Tensor, name: str) -> None:
+    """Refuse a layer whose output is no feature map.
+
+    Raises:
+        ConfigError: it gives a vector, or tokens, or does not run.
+    """
+    passed = record(network, pixels, [name])
+    if not passed or passed[0].outputs.ndim != 4:
+        shape = " x ".join(map(str, passed[0].outputs.shape[1:])) if passed else "nothing"
+        raise ConfigError(
+            f"layer {name!r} gives no feature map but {shape}; --layers lists what each gives."
+        )
+
+
 @torch.no_grad()
 def record(network: nn.Module, pixels: Tensor, names: Sequence[str]) -> list[Passed]:
     """Return what goes through these layers, in the order in which they run.

@@ -59,7 +59,13 @@ def view(source: str | os.PathLike[str] | bytes | NDArray[np.uint8], name: str,
         side = max(1, round(min(height, width) * preprocessing.crop))
         top, left = (height - side) // 2, (width - side) // 2
         whole = whole[top : top + side, left : left + side]
-    return View(reduced(whole), pixels, box)
+    return View(enlarged(reduced(whole)), pixels, box)
+
+
+def enlarged(picture: Pixels, side: int = SHOWN_SIDE // 2) -> Pixels:
+    """Return a small picture with each pixel as a square, so that a map over it may be smooth."""
+    times = max(1, side // max(picture.shape[:2]))
+    return picture.repeat(times, axis=0).repeat(times, axis=1)
 
 
 def reduced(picture: Pixels, side: int = SHOWN_SIDE) -> Pixels:

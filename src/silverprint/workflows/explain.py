@@ -13,7 +13,7 @@ import torch
 from silverprint.data.table import Dataset
 from silverprint.errors import ConfigError, MissingExtraError, closest
 from silverprint.export.network import BundleNetwork, load_network, normalise, preprocessing_of
-from silverprint.inspection.activations import check_layer
+from silverprint.inspection.activations import check_layer, check_map
 from silverprint.inspection.attribution import (
     Occlusion,
     grad_cam,
@@ -240,6 +240,8 @@ def _find_causes(
     numbers = [bundle.classes.index(target.label) for target in found.targets]
     link = link_of(bundle)
     found.layer = settings.cam_layer or last_map(network, pixels)
+    if settings.cam_layer is not None:
+        check_map(network, pixels, settings.cam_layer)
     if found.layer is None:
         found.notices.append("The network has no feature map, so there is no Grad-CAM.")
     else:
@@ -268,7 +270,7 @@ def _hide(
     settings: ExplainSettings, progress: Progress,
 ) -> Occlusion:  # fmt: skip
     size = pixels.shape[-1]
-    patch = settings.patch or max(2, round(size / PATCH))
+    patch = max(2, round(size / PATCH)) if settings.patch is None else settings.patch
     if not 1 <= patch <= size:
         raise ConfigError(f"patch must lie within 1..{size} pixels; got {patch}.")
     stride = max(1, patch // 2)

@@ -109,9 +109,9 @@ def _filters(
         return
     name, weights = found
     count, channels, side = weights.shape[0], weights.shape[1], weights.shape[-1]
-    columns = 32 if side <= 7 else 16
+    columns = 22 if side <= 7 else 16
     shown = filters_as_pictures(weights[:MOST])
-    sheet = tiles(shown, columns, 2, _enlargement(side, columns))
+    sheet = tiles(shown, columns, 6, _enlargement(side, columns + 3))
     files["filters"] = _keep(out / "filters.png", sheet)
     more = f"; the first {MOST} are shown" if count > MOST else ""
     colour = "their colours are those they look for" if channels == 3 else "white adds, black takes"

@@ -11,7 +11,13 @@ from torch import Tensor, nn
 
 from silverprint.backbones.engines import shipping_engines
 from silverprint.backbones.look import Look, look
-from silverprint.backbones.prepare import PreparedBackbone, prepare_backbone, write_network
+from silverprint.backbones.prepare import (
+    FACTS,
+    PreparedBackbone,
+    prepare_backbone,
+    read_network,
+    write_network,
+)
 from silverprint.backbones.registry import BackboneChoice, choose_backbone
 from silverprint.data.table import Dataset, Source
 from silverprint.errors import BackboneError, DataError
@@ -142,15 +148,16 @@ class _Features(nn.Module):
     def __init__(self, bundle: Bundle, network: BundleNetwork) -> None:
         super().__init__()
         self._preprocessing = preprocessing_of(bundle)
-        self.network = network
-        self.trunk = network.trunk
+        self.colour, self.trunk = network.colour, network.trunk
         self.classifier = None
         self.size, self.crop = self._preprocessing.size, 1.0
         self.mean, self.std = self._preprocessing.mean, self._preprocessing.std
 
     def forward(self, pixels: Tensor) -> Tensor:
         """Return features (n, d)."""
-        return self.network.features(normalise(pixels, self._preprocessing))
+        normalised = normalise(pixels, self._preprocessing)
+        features: Tensor = self.trunk(self.colour(normalised)).flatten(1)
+        return features
 
 
 def _prepared_from(bundle: Bundle, network: BundleNetwork) -> PreparedBackbone:
@@ -159,4 +166,7 @@ def _prepared_from(bundle: Bundle, network: BundleNetwork) -> PreparedBackbone:
     choice = BackboneChoice(name, name, "trained here", None, "")
     digest = bundle.manifest["files"][WEIGHTS][:16]
     folder: Path = cache_folder() / "backbones" / f"{name}-{digest}"
-    return write_network(_Features(bundle, network), choice, folder)
+    if (folder / FACTS).is_file():
+        return read_network(choice, folder)
+    # Unless all of it is in evaluation mode, the exporter leaves all of it in training mode.
+    return write_network(_Features(bundle, network).eval(), choice, folder)

@@ -117,7 +117,9 @@ def _small(
     model: str, preset: str, size: int | None, channels: int | None, classes: int | None
 ) -> Architecture:
     check_model(model, preset)
-    channels, classes, size = channels or CHANNELS, classes or CLASSES, size or SIDE
+    channels = CHANNELS if channels is None else channels
+    classes = CLASSES if classes is None else classes
+    size = SIDE if size is None else size
     if channels not in (1, 3):
         raise ConfigError(f"channels must be 1 or 3; got {channels}.")
     if not 1 <= classes <= 100_000:
