@@ -1,17 +1,35 @@
 """`/docs`: the OpenAPI document as one plain page, without scripts and without other sites."""
 
 import json
+import re
 from collections.abc import Iterator, Mapping
 from html import escape
 from typing import Any
 
+from pydantic import BaseModel
+
+SHORT = 60  # characters of a schema that is shown as it is
 HEAD = """<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><title>{title}</title>
 <meta name="viewport" content="width=device-width, initial-scale=1">
-<link rel="stylesheet" href="/docs/style.css"></head>
+<link rel="stylesheet" href="/docs/style.css"><link rel="icon" href="/page/icon.svg"></head>
 <body><h1>{title} <small>{version}</small></h1><p>{description}</p>
 <p>The same for programs: <a href="/openapi.json">openapi.json</a>.</p>
 """
+
+
+def inlined(model: type[BaseModel]) -> Any:
+    """Return a body's schema in one piece, as OpenAPI needs where it stands outside components."""
+    schema = model.model_json_schema()
+    parts = {f"#/$defs/{name}": part for name, part in schema.pop("$defs", {}).items()}
+
+    def put_in(value: Any) -> Any:
+        if isinstance(value, dict):
+            known = parts.get(value.get("$ref", ""), value)
+            return {key: put_in(inner) for key, inner in known.items()}
+        return [put_in(inner) for inner in value] if isinstance(value, list) else value
+
+    return put_in(schema)
 
 
 def render(document: Mapping[str, Any]) -> str:
@@ -23,17 +41,15 @@ def render(document: Mapping[str, Any]) -> str:
             parts.extend(_operation(method.upper(), path, operation))
     parts.append("<h2>Bodies</h2>")
     for name, schema in document.get("components", {}).get("schemas", {}).items():
-        text = json.dumps(schema, indent=2, ensure_ascii=False)
-        parts.append(
-            f'<details id="{escape(name)}"><summary>{escape(name)}</summary>'
-            f"<pre>{escape(text)}</pre></details>"
-        )
+        parts.append(f'<div id="{escape(name)}">{_details(name, schema)}</div>')
     return "\n".join([*parts, "</body></html>"])
 
 
 def _operation(method: str, path: str, operation: Mapping[str, Any]) -> Iterator[str]:
     yield f"<section><h2><b>{method}</b> <code>{escape(path)}</code></h2>"
-    yield f"<p>{escape(operation.get('description') or operation.get('summary', ''))}</p><dl>"
+    told = escape(operation.get("description") or operation.get("summary", ""))
+    told = re.sub("`([^`]+)`", r"<code>\1</code>", told)
+    yield f"<p>{told}</p><dl>"
     for parameter in operation.get("parameters", ()):
         told = parameter.get("description", "") or parameter["schema"].get("type", "")
         yield f"<dt><code>{escape(parameter['name'])}</code> in {escape(parameter['in'])}</dt>"
@@ -53,4 +69,12 @@ def _schema(content: Mapping[str, Any]) -> str:
     name = str(schema.get("items", schema).get("$ref", "")).rpartition("/")[2]
     if name:
         return f'{of}<a href="#{escape(name)}">{escape(name)}</a>'
-    return f"<code>{escape(json.dumps(schema)[:300])}</code>" if schema else ""
+    text = json.dumps(schema)
+    if len(text) > SHORT:
+        return _details("schema", schema)
+    return f"<code>{escape(text)}</code>" if schema else ""
+
+
+def _details(name: str, schema: Any) -> str:
+    text = escape(json.dumps(schema, indent=2, ensure_ascii=False))
+    return f"<details><summary>{escape(name)}</summary><pre>{text}</pre></details>"

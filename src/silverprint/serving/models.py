@@ -81,10 +81,11 @@ class Models:
     async def _reload(self, name: str, signature: Signature) -> None:
         try:
             self._served[name] = await asyncio.to_thread(self._load, name)
-        except BundleError as error:
+        except Exception as error:  # the watch must go on, and the old model with it
             # It may be half copied, so it is tried again; the log says it once.
             if self.troubles.get(name) != str(error):
-                log.warning("%s", error, extra={"model": name})
+                unknown = None if isinstance(error, BundleError) else error
+                log.warning("%s", error, exc_info=unknown, extra={"model": name})
             self.troubles[name] = str(error)
             self._metrics.loads.labels(name, "failed").inc()
         else:

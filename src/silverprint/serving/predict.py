@@ -8,8 +8,9 @@ from pydantic import BaseModel, Field
 from starlette.responses import Response
 
 from silverprint.errors import ImageError
+from silverprint.serving.documentation import inlined
 from silverprint.serving.pictures import FIELD, Base64Pictures, read_pictures
-from silverprint.serving.refusals import Refusal, json_response
+from silverprint.serving.refusals import Refusal, documented, json_response
 from silverprint.serving.state import State, until_gone
 from silverprint.serving.workers import Outcome
 
@@ -31,7 +32,7 @@ BODY = {
         },
         "application/octet-stream": {"schema": {"type": "string", "format": "binary"}},
         "image/*": {"schema": {"type": "string", "format": "binary"}},
-        "application/json": {"schema": Base64Pictures.model_json_schema()},
+        "application/json": {"schema": inlined(Base64Pictures)},
     },
 }
 
@@ -76,21 +77,6 @@ class Info(BaseModel):
     models: list[ModelInfo]
 
 
-PROBLEMS: dict[int | str, dict[str, Any]] = {
-    status: {"model": Problem, "description": what}
-    for status, what in {
-        401: "The API key is missing or wrong",
-        404: "No such model",
-        408: "The body arrived too slowly",
-        413: "Too many bytes, pixels or pictures",
-        415: "Content that is not taken",
-        422: "Content that cannot be read",
-        429: "Too much to do; Retry-After says when to come again",
-        503: "The server is stopping",
-    }.items()
-}
-
-
 def routes(state: State) -> APIRouter:
     """Return the routes."""
     router = APIRouter(tags=["pictures"])
@@ -99,7 +85,7 @@ def routes(state: State) -> APIRouter:
         "/predict",
         response_model=list[Answer],
         response_model_exclude_none=True,
-        responses=PROBLEMS,
+        responses=documented(Problem),
         openapi_extra={"requestBody": BODY},
         summary="Say what is in pictures",
     )
@@ -130,7 +116,7 @@ def routes(state: State) -> APIRouter:
             raise Refusal(_status(refused), str(refused[0]), answers=answers)
         return json_response(answers)
 
-    @router.get("/info", response_model=Info, responses={401: PROBLEMS[401]})
+    @router.get("/info", response_model=Info, responses=documented(Problem, 401))
     async def info() -> Response:
         """Say which models are served, and what a request may hold."""
         settings = state.settings

@@ -10,8 +10,9 @@ from starlette.responses import Response
 
 from silverprint import __version__
 from silverprint.errors import ImageError
+from silverprint.serving.documentation import inlined
 from silverprint.serving.models import Served
-from silverprint.serving.refusals import Refusal, json_response
+from silverprint.serving.refusals import Refusal, documented, json_response
 from silverprint.serving.state import State, until_gone
 from silverprint.serving.tensors import DATATYPES, HEADER_LENGTH, INPUT, read_images, write_outputs
 
@@ -43,23 +44,10 @@ class InferRequest(BaseModel):
     inputs: list[Tensor]
 
 
-PROBLEMS: dict[int | str, dict[str, Any]] = {
-    status: {"model": V2Problem, "description": what}
-    for status, what in {
-        401: "The API key is missing or wrong",
-        404: "No such model",
-        408: "The body arrived too slowly",
-        413: "Too many bytes, pixels or pictures",
-        415: "A Content-Encoding that is not taken",
-        422: "Not a request of the protocol, or not the model's input",
-        429: "Too much to do; Retry-After says when to come again",
-        503: "The server is stopping",
-    }.items()
-}
 BODY = {
     "required": True,
     "content": {
-        "application/json": {"schema": InferRequest.model_json_schema()},
+        "application/json": {"schema": inlined(InferRequest)},
         "application/octet-stream": {"schema": {"type": "string", "format": "binary"}},
     },
 }
@@ -67,7 +55,9 @@ BODY = {
 
 def routes(state: State) -> APIRouter:
     """Return the routes; a model may be named with its version, of which there is one."""
-    router = APIRouter(prefix="/v2", tags=["open inference protocol"], responses=PROBLEMS)
+    router = APIRouter(
+        prefix="/v2", tags=["open inference protocol"], responses=documented(V2Problem)
+    )
 
     @router.get("")
     async def server() -> Response:

@@ -4,7 +4,26 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
+from pydantic import BaseModel
 from starlette.responses import Response
+
+MEANINGS = {
+    401: "The API key is missing or wrong",
+    404: "No such model",
+    408: "The body arrived too slowly",
+    413: "Too many bytes, pixels or pictures",
+    415: "Content that is not taken",
+    422: "Content that cannot be read",
+    429: "Too much to do; Retry-After says when to come again",
+    503: "The server is stopping",
+}
+
+
+def documented(body: type[BaseModel], *statuses: int) -> dict[int | str, dict[str, Any]]:
+    """Return what OpenAPI is told of refusals, all of them if none are named."""
+    return {
+        status: {"model": body, "description": MEANINGS[status]} for status in statuses or MEANINGS
+    }
 
 
 class Refusal(Exception):  # noqa: N818 - it is an answer, not a fault
