@@ -23,6 +23,7 @@ SIMILAR = 0.85  # least correlation of grey cells, for a closer look
 PROMISING = 0.5  # least correlation of edges after the first step of that
 SAME = 0.92  # least correlation of edges in the end
 CELLS, FINE_CELLS = 16, 32
+HALF = SIDE // 2  # pixels are enough for the coarse look
 SCALES = (1.0, 0.94, 0.88, 0.82, 0.76, 0.7)  # sides of the windows, as shares of the picture's
 STEPS = (0.04, 0.02, 0.01)  # by which a window's edges are moved
 CHUNK = 128  # pictures or pairs in memory at once, 262 kB each
@@ -140,14 +141,14 @@ def match(thumbnails: NDArray[np.uint8], pairs: NDArray[np.int64]) -> NDArray[np
 def _match(one: NDArray[np.float32], other: NDArray[np.float32]) -> NDArray[np.float32]:
     """Return `match` of (m, SIDE, SIDE) with as many."""
     # Either may be the larger one, and either way round.
-    ways = [(one, other), (other, one), (one, other[:, :, ::-1]), (other, one[:, :, ::-1])]
-    tried = [_best_window(large, small) for large, small in ways]
-    best = np.argmax([correlation for correlation, _ in tried], axis=0)
-    here = np.arange(len(one))
-    correlation = np.array([correlation for correlation, _ in tried])[best, here]
-    window = np.array([window for _, window in tried])[best, here]
-    large = np.array([way[0] for way in ways])[best, here]
-    small = np.array([way[1] for way in ways])[best, here]
+    flipped = one[:, :, ::-1], other[:, :, ::-1]
+    ways = [(one, other), (one, flipped[1]), (other, one), (other, flipped[0])]
+    found = [*_best_windows(one, ways[0][1], ways[1][1]), *_best_windows(other, one, flipped[0])]
+    best, here = np.argmax([correlation for correlation, _ in found], axis=0), np.arange(len(one))
+    correlation = np.array([correlation for correlation, _ in found])[best, here]
+    window = np.array([window for _, window in found])[best, here]
+    large = np.where((best < 2)[:, None, None], one, other)
+    small = np.array([small for _, small in ways])[best, here]
     scores = np.zeros(len(one), dtype=np.float32)
     left = np.flatnonzero(correlation >= SIMILAR)
     for step in STEPS:
@@ -159,24 +160,38 @@ def _match(one: NDArray[np.float32], other: NDArray[np.float32]) -> NDArray[np.f
     return scores
 
 
-def _best_window(
-    large: NDArray[np.float32], small: NDArray[np.float32]
-) -> tuple[NDArray[np.float32], NDArray[np.float64]]:
-    """Return the highest correlation (m,) of `small` with a window of `large`, and it (m, 4)."""
-    axis = np.array([
+def _best_windows(
+    large: NDArray[np.float32], *smalls: NDArray[np.float32]
+) -> list[tuple[NDArray[np.float32], NDArray[np.float64]]]:
+    """Return, for each small, its best correlation (m,) with a window of large, and it (m, 4)."""
+    count, axis = len(large), _axis_windows()
+    flat = _averages(axis[:, 0], axis[:, 1], CELLS, HALF).reshape(-1, HALF).T
+    # Two large products, not a small one for each picture: those would wait for one another.
+    half = large.reshape(count, HALF, 2, HALF, 2).mean(axis=(2, 4))
+    across = (half.reshape(-1, HALF) @ flat).reshape(count, HALF, -1)
+    cells = across.transpose(0, 2, 1).reshape(-1, HALF) @ flat
+    cells = cells.reshape(count, len(axis), CELLS, len(axis), CELLS).transpose(0, 3, 1, 4, 2)
+    windows = np.ascontiguousarray(cells).reshape(count, len(axis) ** 2, CELLS * CELLS)
+    squares = np.einsum("mwc,mwc->mw", windows, windows)
+    length = np.sqrt(np.maximum(squares - windows.sum(axis=2) ** 2 / CELLS**2, 1))
+    found = []
+    for small in smalls:
+        cells = small.reshape(count, CELLS, SIDE // CELLS, CELLS, SIDE // CELLS).mean(axis=(2, 4))
+        whole = _standardised(cells.reshape(count, -1))
+        correlation = np.einsum("mwc,mc->mw", windows, whole) / length
+        best = correlation.argmax(axis=1)
+        window = np.concatenate([axis[best // len(axis)], axis[best % len(axis)]], axis=1)
+        found.append((correlation.max(axis=1), window))
+    return found
+
+
+def _axis_windows() -> NDArray[np.float64]:
+    """Return where windows begin and end along one axis, (some, 2)."""
+    return np.array([
         (offset, offset + scale)
         for scale in SCALES
         for offset in ((0.0, (1 - scale) / 2, 1 - scale) if scale < 1 else (0.0,))
     ])  # fmt: skip
-    flat = _averages(axis[:, 0], axis[:, 1], CELLS).reshape(-1, SIDE)
-    cells = flat @ large @ flat.T  # (m, windows * CELLS, windows * CELLS)
-    cells = cells.reshape(len(large), len(axis), CELLS, len(axis), CELLS).transpose(0, 1, 3, 2, 4)
-    windows = _standardised(cells.reshape(len(large), len(axis) ** 2, CELLS * CELLS))
-    whole = _standardised(_cells(small, WHOLE, CELLS).reshape(len(small), CELLS * CELLS, 1), axis=1)
-    found = (windows @ whole)[:, :, 0]
-    best = found.argmax(axis=1)
-    rows, columns = axis[best // len(axis)], axis[best % len(axis)]
-    return found.max(axis=1), np.concatenate([rows, columns], axis=1)
 
 
 def _adjusted(
@@ -207,14 +222,16 @@ def _cells(
 
 
 def _averages(
-    low: NDArray[np.float64], high: NDArray[np.float64], cells: int
+    low: NDArray[np.float64], high: NDArray[np.float64], cells: int, side: int = SIDE
 ) -> NDArray[np.float32]:
-    """Return what averages SIDE pixels into the cells between low and high, (m, cells, SIDE)."""
-    width = np.maximum(high - low, 1 / SIDE)[:, None]
-    edges = SIDE * (low[:, None] + width * np.arange(cells + 1) / cells)
-    below = np.clip(edges[:, :, None] - np.arange(SIDE), 0, 1)  # of each pixel, before an edge
-    shares = np.diff(below, axis=1) * (cells / (SIDE * width))[:, :, None]
-    return shares.astype(np.float32)
+    """Return what averages `side` pixels into the cells between low and high, (m, cells, side)."""
+    width = np.maximum(high - low, 1 / side)[:, None]
+    edges = (side * (low[:, None] + width * np.arange(cells + 1) / cells)).astype(np.float32)
+    pixels = np.arange(side, dtype=np.float32)
+    below = np.clip(edges[:, :, None] - pixels, 0, 1)  # of each pixel, before an edge
+    result: NDArray[np.float32] = np.diff(below, axis=1)
+    result *= (cells / (side * width)).astype(np.float32)[:, :, None]
+    return result
 
 
 def _edges(cells: NDArray[np.float32]) -> NDArray[np.float32]:
