@@ -2,7 +2,7 @@
 "use strict";
 
 const TOP = 5;
-const THUMBNAIL = 640; // pixels of the longer side
+const THUMBNAIL = { few: 640, many: 240 }; // pixels of the longer side; each is kept in memory
 const SHOT_QUALITY = 0.95;
 const FEW = 3; // up to so many answers at once are read out one by one
 const RETRY = 2000; // milliseconds between frames while something is wrong
@@ -200,7 +200,8 @@ async function drawThumbnail(mount, file) {
     mount.textContent = file.name.split(".").pop().slice(0, 5);
     return;
   }
-  const scale = Math.min(1, THUMBNAIL / Math.max(bitmap.width, bitmap.height));
+  const longest = at("pictures").children.length > FEW ? THUMBNAIL.many : THUMBNAIL.few;
+  const scale = Math.min(1, longest / Math.max(bitmap.width, bitmap.height));
   canvas.width = Math.max(1, Math.round(bitmap.width * scale));
   canvas.height = Math.max(1, Math.round(bitmap.height * scale));
   const context = canvas.getContext("2d");
@@ -230,11 +231,17 @@ async function filesIn(entry) {
 }
 
 async function drop(event) {
+  if (isText(event)) return;
   event.preventDefault();
   document.body.classList.remove("dragging");
   const files = await droppedFiles(event.dataTransfer);
   if (files.length === 0) complain("That was no picture file. Save the picture first, then drop the file.");
   add(files);
+}
+
+/** Return whether words are dragged to where words belong. */
+function isText({ dataTransfer, target }) {
+  return !dataTransfer.types.includes("Files") && target.closest?.("textarea");
 }
 
 // ---- The camera ----
@@ -379,6 +386,7 @@ at("key").addEventListener("submit", (event) => {
 document.addEventListener("keydown", typeByKey);
 document.addEventListener("paste", (event) => add([...event.clipboardData.files]));
 document.addEventListener("dragover", (event) => {
+  if (isText(event)) return;
   event.preventDefault();
   document.body.classList.add("dragging");
 });
@@ -387,4 +395,5 @@ document.addEventListener("dragleave", (event) => {
 });
 document.addEventListener("drop", drop);
 
+if (/Mac|iP/.test(navigator.platform)) at("paste-key").textContent = "⌘";
 begin();
