@@ -175,6 +175,11 @@ def epoch(data: Path, rounds: int, _: Path) -> str:
     return f"## An epoch of fine-tuning against the plain loop\n\n{output}"
 
 
+def serving(data: Path, rounds: int, _: Path) -> str:
+    """The server under load, against peers, and against hostile clients."""
+    return timed([sys.executable, HERE / "serving.py", data, "--rounds", str(rounds)])[1]
+
+
 SECTIONS = {
     "extraction": extraction,
     "training": training,
@@ -185,6 +190,7 @@ SECTIONS = {
     "decoding": decoding,
     "usual-loop": usual_loop,
     "epoch": epoch,
+    "serving": serving,
     **networks.SECTIONS,
 }
 
