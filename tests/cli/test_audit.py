@@ -88,6 +88,11 @@ def test_the_plan_repairs_what_was_planted(cli, faulty, tmp_path) -> None:
     assert actions["train/cat/0001.jpg", "leak"]["action"] == "drop"
     assert actions["test/cat/leak.jpg", "leak"]["action"] == "keep"
     assert actions["train/cat/swapped.jpg", "label"]["new_label"] == "dog"
+    swapped = actions["train/cat/swapped.jpg", "label"]
+    edited = plan.read_text("utf-8").replace(
+        f"swapped.jpg,label,{swapped['action']},", "swapped.jpg,label,relabel,"
+    )
+    plan.write_text(edited, "utf-8")
     ran = cli("audit", faulty, "--apply", plan, "--out", new, "--json")
     assert ran.code == 0
     assert ran.json["csv"] == str(new)

@@ -72,7 +72,7 @@ def test_the_summary_says_what_matters_most() -> None:
     )
     assert summary(report(["quality"])).endswith("nothing grave, and a few things worth a look.")
     assert summary(report(["leak", "label", "quality"])).endswith(
-        "What matters most: 2 leaks between splits, 2 labels that are probably wrong."
+        "What matters most: 2 leaks between splits, 2 doubtful labels."
     )
 
 

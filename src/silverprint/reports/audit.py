@@ -40,9 +40,10 @@ WORDS: dict[Kind, tuple[str, str, str, str]] = {
         "Copies of one picture that are labelled differently. One of the labels is wrong.",
     ),
     "label": (
-        "label that is probably wrong", "labels that are probably wrong", "Probably wrong labels",
+        "doubtful label", "doubtful labels", "Doubtful labels",
         "A model that had not seen the picture, nor a copy of it, is as sure of another class as "
-        "it is of that class's own pictures. The bar is how much likelier that class is.",
+        "it is of that class's own pictures. Those whose label it believes least come first; many "
+        "are merely hard to tell. How likely it holds each class is in brackets.",
     ),
     "exact_duplicate": (
         "set of exact duplicates", "sets of exact duplicates", "The same file twice",
@@ -216,14 +217,12 @@ def _class_sizes(counts: Mapping[str, int]) -> Markup:
         [named(name), join((element("span", f"{count:,}", class_="value"), bar(count / most)))]
         for name, count in sorted(counts.items(), key=lambda pair: -pair[1])
     ]
-    return table(["Class", "Pictures"], rows, "Pictures by class", "figures times untitled")
+    return table(["Class", "Pictures"], rows, "Pictures by class", "figures sizes untitled")
 
 
 def _card(exhibit: Exhibit) -> Markup:
     """Return one picture on its mount, with what is said of it below."""
-    lines = [element("p", exhibit.detail, class_="found")]
-    if exhibit.score <= 1:
-        lines.append(bar(exhibit.score))
+    lines = [element("p", part, class_="found") for part in exhibit.detail.split("; ")]
     lines.append(_file(exhibit.names[0]))
     photos = [mounted(shown.image, f"{shown.name}: {exhibit.detail}") for shown in exhibit.pictures]
     return element("figure", *photos, element("figcaption", *lines))
@@ -241,7 +240,8 @@ def _group(exhibit: Exhibit) -> Markup:
         for shown in exhibit.pictures
     ]
     more = len(exhibit.names) - len(exhibit.pictures)
-    words = f"{exhibit.detail}." + (f" {more:,} more of this set." if more else "")
+    words = f"{exhibit.detail[:1].upper()}{exhibit.detail[1:]}."
+    words += f" {more:,} more of this set." if more else ""
     size = "large" if len(photos) > 2 else None
     caption = element("figcaption", words)
     return element("figure", element("div", *photos, class_="copies"), caption, class_=size)

@@ -21,7 +21,7 @@ from silverprint.backbones.registry import choose_backbone
 from silverprint.data.audit.copies import Copies, find_copies
 from silverprint.data.audit.duplicates import duplicate_findings
 from silverprint.data.audit.facts import DIMENSION, VERSION, Facts, measure
-from silverprint.data.audit.findings import Finding, Proposal, in_order
+from silverprint.data.audit.findings import Action, Finding, Proposal, in_order
 from silverprint.data.audit.labels import Suspect, suspect_labels, suspect_tags
 from silverprint.data.audit.plan import label_of
 from silverprint.data.audit.quality import imbalances, poor_pictures, unlike_others
@@ -40,6 +40,7 @@ from silverprint.workflows.shortcuts import find_shortcuts
 
 FOLDS = 5
 WEIGHT_DECAY = 0.3  # of the exact linear head that judges labels
+UNBELIEVABLE = 0.02  # probability of its label under which a picture is proposed for another
 NEAREST = 10  # pictures that tell how far a picture lies from all others
 FAR = 2.2  # robust deviations; of 3,781 photos 2 lie farther, of 30 dogs among them all
 
@@ -262,9 +263,15 @@ def wrong_labels(pictures: Dataset, judged: Judged) -> Iterator[Finding]:
         if not judged.known[[suspect.given, suspect.likely]].all():
             continue
         given, likely = pictures.classes[suspect.given], pictures.classes[suspect.likely]
-        detail = f"labelled {given}; looks like {likely}"
-        proposal = {suspect.row: Proposal("relabel", likely)}
-        yield Finding("label", (suspect.row,), detail, suspect.score, proposal)
+        detail = (
+            f"labelled {given} ({suspect.believed:.0%}); looks like {likely} ({suspect.rival:.0%})"
+        )
+        proposal = {suspect.row: Proposal(_repair(suspect), likely)}
+        yield Finding("label", (suspect.row,), detail, 1 - suspect.believed, proposal)
+
+
+def _repair(suspect: Suspect) -> Action:
+    return "relabel" if suspect.believed < UNBELIEVABLE else "keep"
 
 
 def _wrong_tags(pictures: Dataset, judged: Judged) -> Iterator[Finding]:
@@ -282,8 +289,8 @@ def _wrong_tags(pictures: Dataset, judged: Judged) -> Iterator[Finding]:
         ]
         label = "|".join(np.array(pictures.classes)[changed > 0])
         detail = f"labelled {label_of(pictures, row) or 'nothing'}; {', '.join(seems)}"
-        proposal = {row: Proposal("relabel", label)}
-        yield Finding("label", (row,), detail, suspects[0].score, proposal)
+        proposal = {row: Proposal(_repair(suspects[0]), label)}
+        yield Finding("label", (row,), detail, 1 - suspects[0].believed, proposal)
 
 
 def unequal(pictures: Dataset) -> Iterator[Finding]:

@@ -23,8 +23,8 @@ def test_swapped_labels_are_found_with_their_class() -> None:
     for one in found:
         assert one.likely == truth[one.row]
         assert one.given == given_[one.row]
-        assert 0 < one.score <= 1
-    assert [one.score for one in found] == sorted((one.score for one in found), reverse=True)
+        assert one.believed < one.rival
+    assert [one.believed for one in found] == sorted(one.believed for one in found)
 
 
 def test_right_labels_are_left_alone() -> None:
@@ -42,7 +42,7 @@ def test_as_many_as_are_confidently_off_and_those_least_sure_of_their_label() ->
     probabilities[21] = [0.53, 0.47]  # no longer off, nor disputed
     found = suspect_labels(probabilities, labels)
     assert [one.row for one in found] == [22, 20]
-    assert found[0].score == np.float32(0.95) - np.float32(0.05)
+    assert (found[0].believed, found[0].rival) == (np.float32(0.05), np.float32(0.95))
 
 
 def test_a_class_without_pictures_attracts_none() -> None:

@@ -24,7 +24,7 @@ class Proposal:
 
     Attributes:
         action: keep, relabel, or drop.
-        label: the new label; several are joined by "|". Empty unless `action` is relabel.
+        label: the new label, several joined by "|"; where the action is keep, a suggestion.
     """
 
     action: Action = "keep"

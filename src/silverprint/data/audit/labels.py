@@ -20,17 +20,19 @@ class Suspect:
         row: of the probabilities.
         given: the class that it has.
         likely: the class that it seems to be.
-        score: the likely class's probability minus the given one's, up to 1.
+        believed: probability of the given class.
+        rival: probability of the likely one.
     """
 
     row: int
     given: int
     likely: int
-    score: float
+    believed: float
+    rival: float
 
 
 def suspect_labels(probabilities: NDArray[np.float32], labels: NDArray[np.int64]) -> list[Suspect]:
-    """Return the suspects among pictures of one class each, the surest first.
+    """Return the suspects among pictures of one class each, the least believed first.
 
     Args:
         probabilities: (n, classes) of models that had not seen the picture.
@@ -46,12 +48,10 @@ def suspect_labels(probabilities: NDArray[np.float32], labels: NDArray[np.int64]
     likely = np.where(counts > 0, probabilities, -1).argmax(axis=1)
     disputed = np.flatnonzero(likely != labels)
     rows = disputed[np.argsort(own[disputed], kind="stable")[: off.sum()]]
-    found = [
-        Suspect(int(row), int(labels[row]), int(likely[row]),
-                float(probabilities[row, likely[row]] - own[row]))
-        for row in rows
-    ]  # fmt: skip
-    return sorted(found, key=lambda suspect: -suspect.score)
+    return [
+        Suspect(int(row), int(labels[row]), int(likely[row]), float(own[row]), float(rival))
+        for row, rival in zip(rows, probabilities[rows, likely[rows]], strict=True)
+    ]
 
 
 def suspect_tags(probabilities: NDArray[np.float32], labels: NDArray[np.uint8]) -> list[Suspect]:
@@ -70,5 +70,5 @@ def suspect_tags(probabilities: NDArray[np.float32], labels: NDArray[np.uint8]) 
         there = probabilities[:, column]
         both = np.stack([1 - there, there], axis=1)
         suspects = suspect_labels(both, labels[:, column].astype(np.int64))
-        found += [Suspect(one.row, column, column, one.score) for one in suspects]
-    return sorted(found, key=lambda suspect: -suspect.score)
+        found += [Suspect(one.row, column, column, one.believed, one.rival) for one in suspects]
+    return sorted(found, key=lambda suspect: suspect.believed)
