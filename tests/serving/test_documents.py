@@ -50,6 +50,8 @@ def test_the_page_is_served_with_a_strict_policy(client, tmp_path, monkeypatch) 
     )
     assert policy["script-src"] == policy["style-src"] == policy["connect-src"] == "'self'"
     assert answered.headers["x-content-type-options"] == "nosniff"
+    asked = client.head("/")
+    assert (asked.status_code, asked.content) == (200, b"")
     assert client.get("/page/app.js").headers["content-type"].startswith("text/javascript")
 
 

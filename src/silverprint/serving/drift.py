@@ -126,11 +126,12 @@ class Drift:
         left = [finding for finding in self.findings() if finding.left]
         if not left:
             return f"The last {seen:,} pictures are like those it was tested on."
-        return f"The last {seen:,} pictures are unlike those it was tested on: " + "; ".join(
+        told = "; ".join(
             f"{finding.measure} has a median of {finding.median:.2f}, usually {finding.usual:.2f} "
             f"(population stability index {finding.index:.2f}, limit {finding.limit:.2f})"
             for finding in left
         )
+        return f"The last {seen:,} pictures are unlike those it was tested on: {told}."
 
 
 def _usual(reference: Any) -> dict[str, Usual]:

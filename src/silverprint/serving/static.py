@@ -22,6 +22,7 @@ SAFE = {
     "x-content-type-options": "nosniff",
     "cache-control": "no-cache",
 }
+READ = ["GET", "HEAD"]
 TYPES = {
     ".html": "text/html; charset=utf-8",
     ".css": "text/css; charset=utf-8",
@@ -37,19 +38,19 @@ def routes() -> APIRouter:
     """Return the routes."""
     router = APIRouter(include_in_schema=False)
 
-    @router.get("/")
+    @router.api_route("/", methods=READ)
     async def page() -> Response:
         return _file("index.html")
 
-    @router.get("/page/{name}")
+    @router.api_route("/page/{name}", methods=READ)
     async def part(name: str) -> Response:
         return _file(name)
 
-    @router.get("/docs")
+    @router.api_route("/docs", methods=READ)
     async def documentation(request: Request) -> Response:
         return HTMLResponse(render(request.app.openapi()), headers=SAFE)
 
-    @router.get("/docs/style.css")
+    @router.api_route("/docs/style.css", methods=READ)
     async def style() -> Response:
         return FileResponse(HERE / "documentation.css", 200, SAFE, TYPES[".css"])
 
