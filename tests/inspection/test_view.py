@@ -2,7 +2,9 @@
 
 import numpy as np
 import pytest
+from PIL import Image
 
+from silverprint.backbones.look import PictureReader
 from silverprint.inspection.heat import (
     EMBER,
     SIGNED,
@@ -87,3 +89,15 @@ def test_sheets() -> None:
     assert grid(maps, 2, gap=1, enlarge=2).shape == (3 * 4 + 2, 2 * 6 + 1, 3)
     assert tiles(np.zeros((3, 4, 4, 3), dtype=np.uint8), 5).shape == (4, 3 * 5 - 1, 3)
     assert resized(np.ones((3, 3), dtype=np.float32), 5, 4).shape == (4, 5)
+
+
+def test_a_large_jpeg_is_decoded_as_it_is_for_an_answer(tmp_path) -> None:
+    random = np.random.default_rng(0)
+    noise = random.integers(0, 256, (480, 640, 3), dtype=np.uint8)  # at another scale all differs
+    path = tmp_path / "a.jpg"
+    Image.fromarray(noise).save(path, quality=95)
+    preprocessing = Preprocessing(size=64, fit="crop", crop=0.9)
+    seen = view(path, "a", preprocessing)
+    expected = PictureReader(preprocessing, [path], ["a"]).see(0, ()).pixels
+    np.testing.assert_array_equal(seen.pixels, expected)
+    assert seen.picture.shape == (432, 432, 3)

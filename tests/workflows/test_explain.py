@@ -126,6 +126,21 @@ def test_other_weights_than_those_in_the_cache_are_never_taken(
     assert [one.label for one in found.neighbours] == ["emu"] * 4
 
 
+def test_a_layer_of_a_frozen_network_comes_alone_unless_more_is_asked_for(
+    trained, tmp_path
+) -> None:
+    bundle, photo = read_bundle(trained.bundle), trained.photos / "cat" / "0000.jpg"
+    settings = replace(QUICK, occlusion=False, layers=("trunk.blocks.0.0",))
+    explain_picture(bundle, photo, tmp_path / "a", settings, QUIET)
+    drawn = (tmp_path / "a" / "inside.svg").read_text("utf-8")
+    assert "Activations of trunk.blocks.0.0" in drawn
+    assert "Batch norm" not in drawn
+    explain_picture(bundle, photo, tmp_path / "b", replace(settings, inside=True), QUIET)
+    drawn = (tmp_path / "b" / "inside.svg").read_text("utf-8")
+    assert "What the first layer looks for" in drawn
+    assert "on this picture alone" in drawn
+
+
 @pytest.mark.slow
 def test_a_fine_tuned_bundle(trained, tmp_path) -> None:
     dataset = read(trained.photos)

@@ -249,7 +249,8 @@ def norm_body(
             parts.append(
                 line(x, scale(middle - reach), x, scale(middle + reach), colour, min(3, 0.7 * step))
             )
-            parts.append(rectangle(x - 1, scale(middle) - 1, 2, 2, INK))
+            dot = min(2.0, step)
+            parts.append(rectangle(x - dot / 2, scale(middle) - dot / 2, dot, dot, INK))
     return join(parts), height + 30
 
 

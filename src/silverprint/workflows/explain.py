@@ -197,12 +197,13 @@ def explain_picture(
         found.notices += notices
         found.beside = _said_of(found.neighbours, found.answer.label)
     _write(out, seen, found)
-    if _shows_inside(bundle, settings):
+    everything = _shows_everything(bundle, settings)
+    if everything or settings.layers:
         from silverprint.workflows.inside import write_inside
 
         found.files |= write_inside(
             bundle, network, pixels, out, settings.layers, found.layer, pictures, answer,
-            everything=settings.inside is not False,
+            everything=everything,
         )  # fmt: skip
     return found
 
@@ -218,7 +219,8 @@ def _chosen(bundle: Bundle, answer: Prediction, asked: Sequence[str]) -> list[st
         raise ConfigError(f"at most {MOST_CLASSES} classes at a time; got {len(asked)}.")
     likeliest = answer.top[0][0]
     told = answer.label.split("|") if bundle.task == "multi-label" else [answer.label]
-    return list(dict.fromkeys(asked or [label for label in told if label])) or [likeliest]
+    known = [label for label in told if label in bundle.classes]  # not "unknown", not nothing
+    return list(dict.fromkeys(asked or known))[:MOST_CLASSES] or [likeliest]
 
 
 def link_of(bundle: Bundle) -> str:
@@ -305,9 +307,9 @@ def _said_of(neighbours: Sequence[Neighbour], label: str) -> str:
     )
 
 
-def _shows_inside(bundle: Bundle, settings: ExplainSettings) -> bool:
+def _shows_everything(bundle: Bundle, settings: ExplainSettings) -> bool:
     scratch = "scratch" in bundle.manifest.get("training", {}).get("settings", {})
-    return bool(settings.layers) or (scratch if settings.inside is None else settings.inside)
+    return scratch if settings.inside is None else settings.inside
 
 
 # ---- Writing ----

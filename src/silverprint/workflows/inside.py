@@ -138,7 +138,10 @@ def _activations(
         count = f"{len(maps)} of its {len(values)} channels" if values.ndim == 3 else "its values"
         silent = int((values.reshape(len(values), -1).max(axis=1) <= 0).sum())
         quiet = f" {silent} channels are nowhere above 0." if values.ndim == 3 and silent else ""
-        said = f"It gives {shape}; {count} are shown, each from 0 (dark) to its largest.{quiet}"
+        said = (
+            f"It gives {shape}; {count} are shown, each from 0 or its least (dark) to its "
+            f"largest.{quiet}"
+        )
         body, height = maps_body(sheet)
         yield Chapter(f"Activations of {passed.name}", said, body, height)
 
