@@ -8,7 +8,9 @@ import threading
 import pytest
 
 from silverprint.errors import ConfigError
+from silverprint.serving.metrics import Metrics
 from silverprint.serving.settings import Settings, named_bundles
+from silverprint.serving.workers import Workers
 
 BYTES = {"content-type": "application/octet-stream"}
 OPEN = ("/health", "/health/live", "/health/ready", "/v2/health/live", "/v2/health/ready", "/docs",
@@ -99,7 +101,7 @@ def test_a_full_queue_says_when_to_come_again(client_of, picture, monkeypatch) -
     second = threading.Thread(target=send, args=(2,))
     second.start()
     workers = client.app.state.serving.workers
-    while len(workers._waiting) < 2:
+    while workers._count < 2:
         threading.Event().wait(0.001)
     refused = client.post("/predict", files=files[:1])
     go_on.set()
@@ -109,6 +111,35 @@ def test_a_full_queue_says_when_to_come_again(client_of, picture, monkeypatch) -
     assert refused.headers["retry-after"] == "1"
     assert refused.json()["detail"] == "2 pictures are waiting already; try again in a moment."
     assert statuses == [200, 200]
+
+
+def test_one_picture_does_not_wait_behind_anothers_hundred(client_of, picture) -> None:
+    workers, served = _waiting_workers(client_of)
+    answered: list[str] = []
+
+    async def ask(name: str, count: int) -> None:
+        await workers.run(served, [(name, picture())] * count, 20)
+        answered.append(name)
+
+    async def both() -> None:
+        hundred = asyncio.create_task(ask("hundred", 100))
+        await asyncio.sleep(0)  # it is in the queue first
+        await asyncio.gather(ask("one", 1), hundred, _started(workers))
+
+    asyncio.run(both())
+    assert answered == ["one", "hundred"]
+
+
+def _waiting_workers(client_of):
+    """Return one thread's queue that is not started, and a model."""
+    state = client_of().app.state.serving
+    return Workers(1, 256, 1, 10_000, Metrics()), state.models.get(None)
+
+
+async def _started(workers) -> None:
+    await asyncio.sleep(0)
+    workers.start()
+    await asyncio.to_thread(workers.stop)
 
 
 def test_an_answer_that_takes_too_long(client_of, picture, monkeypatch) -> None:

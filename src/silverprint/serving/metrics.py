@@ -1,5 +1,7 @@
 """What is counted and timed, for Prometheus; each application has a registry of its own."""
 
+from functools import partial
+
 from prometheus_client import (
     CollectorRegistry,
     Counter,
@@ -17,54 +19,43 @@ class Metrics:
     """The server's measures."""
 
     def __init__(self) -> None:
-        self.registry = registry = CollectorRegistry()
-        ProcessCollector(registry=registry)
-        self.requests = Counter(
-            "silverprint_requests", "Requests by route and status", ("route", "status"),
-            registry=registry,
-        )  # fmt: skip
-        self.request_seconds = Histogram(
-            "silverprint_request_seconds", "From a request's headers to its answer", ("route",),
-            buckets=SECONDS, registry=registry,
-        )  # fmt: skip
-        self.pictures = Counter(
-            "silverprint_pictures", "Pictures by model, answered or refused", ("model", "outcome"),
-            registry=registry,
-        )  # fmt: skip
-        self.decode_seconds = Histogram(
-            "silverprint_decode_seconds", "Decoding, by thread and turn", buckets=SECONDS,
-            registry=registry,
-        )  # fmt: skip
-        self.run_seconds = Histogram(
-            "silverprint_run_seconds", "The model, by thread and turn", buckets=SECONDS,
-            registry=registry,
-        )  # fmt: skip
-        self.waiting = Gauge(
-            "silverprint_waiting_pictures", "Pictures in the queue", registry=registry
+        self.registry = CollectorRegistry()
+        ProcessCollector(registry=self.registry)
+        counter = partial(Counter, registry=self.registry)
+        gauge = partial(Gauge, registry=self.registry)
+        seconds = partial(Histogram, buckets=SECONDS, registry=self.registry)
+        shares = partial(Histogram, buckets=SHARES, registry=self.registry)
+
+        route, model, measure = ("route",), ("model",), ("model", "measure")
+        self.requests = counter(
+            "silverprint_requests", "Requests by route and status", ("route", "status")
         )
-        self.held_bytes = Gauge(
-            "silverprint_held_bytes", "Bytes of requests' bodies held", registry=registry
+        self.request_seconds = seconds(
+            "silverprint_request_seconds", "From a request's headers to its answer", route
         )
-        self.loads = Counter(
-            "silverprint_loads", "Bundles loaded, or that failed to", ("model", "outcome"),
-            registry=registry,
-        )  # fmt: skip
-        self.confidence = Histogram(
-            "silverprint_confidence", "Highest probability of a picture", ("model",),
-            buckets=SHARES, registry=registry,
-        )  # fmt: skip
-        self.distance = Histogram(
+        self.pictures = counter(
+            "silverprint_pictures", "Pictures, answered or refused", ("model", "outcome")
+        )
+        self.decode_seconds = seconds("silverprint_decode_seconds", "Decoding, by thread and turn")
+        self.run_seconds = seconds("silverprint_run_seconds", "The model, by thread and turn")
+        self.waiting = gauge("silverprint_waiting_pictures", "Pictures in the queue")
+        self.held_bytes = gauge("silverprint_held_bytes", "Bytes of requests' bodies held")
+        self.loads = counter(
+            "silverprint_loads", "Bundles loaded, or that failed to", ("model", "outcome")
+        )
+        self.confidence = shares(
+            "silverprint_confidence", "Highest probability of a picture", model
+        )
+        self.distance = shares(
             "silverprint_distance_rank", "Share of held-out pictures that are less unlike training",
-            ("model",), buckets=SHARES, registry=registry,
+            model,
         )  # fmt: skip
-        self.drift_index = Gauge(
-            "silverprint_drift_index", "Population stability index of the last pictures",
-            ("model", "measure"), registry=registry,
-        )  # fmt: skip
-        self.drift_limit = Gauge(
-            "silverprint_drift_limit", "The index above which they are another population",
-            ("model", "measure"), registry=registry,
-        )  # fmt: skip
+        self.drift_index = gauge(
+            "silverprint_drift_index", "Population stability index of the last pictures", measure
+        )
+        self.drift_limit = gauge(
+            "silverprint_drift_limit", "The index above which they are another population", measure
+        )
 
     def text(self) -> bytes:
         """Return all measures in Prometheus' text format."""

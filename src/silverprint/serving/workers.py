@@ -1,7 +1,8 @@
 """Pictures wait here, and threads look at them: one a core, each running the model on one thread.
 
 A picture costs about 14 ms of a core, nearly all of it in code that releases Python's lock, so
-threads keep all cores busy. Those waiting are taken in order, with no pause to gather a batch.
+threads keep all cores busy. Requests take turns, picture by picture, so that one does not wait
+behind another's hundred; nothing pauses to gather a batch.
 """
 
 import asyncio
@@ -55,16 +56,17 @@ class Workers:
     ) -> None:
         self.capacity = capacity
         self._batch, self._max_pixels, self._metrics = batch, max_pixels, metrics
-        self._waiting: deque[Job] = deque()
+        self._waiting: deque[deque[Job]] = deque()  # one a request
+        self._count = 0  # of pictures in them
         self._changed = threading.Condition()
         self._stopping = False
-        self._count, self._threads = threads, list[threading.Thread]()
-        metrics.waiting.set_function(lambda: len(self._waiting))
+        self._size, self._threads = threads, list[threading.Thread]()
+        metrics.waiting.set_function(lambda: self._count)
 
     def start(self) -> None:
         """Start the threads."""
         self._stopping = False
-        self._threads = [threading.Thread(target=self._work) for _ in range(self._count)]
+        self._threads = [threading.Thread(target=self._work) for _ in range(self._size)]
         for thread in self._threads:
             thread.start()
 
@@ -102,9 +104,10 @@ class Workers:
         loop = asyncio.get_running_loop()
         jobs = [Job(served, name, picture, loop.create_future()) for name, picture in pictures]
         with self._changed:
-            if len(self._waiting) + len(jobs) > self.capacity:
-                raise busy(f"{len(self._waiting)} pictures are waiting already")
-            self._waiting.extend(jobs)
+            if self._count + len(jobs) > self.capacity:
+                raise busy(f"{self._count} pictures are waiting already")
+            self._waiting.append(deque(jobs))
+            self._count += len(jobs)
             self._changed.notify(len(jobs))
         return jobs
 
@@ -113,13 +116,17 @@ class Workers:
     def _work(self) -> None:
         while jobs := self._take():
             try:
-                self._serve([job for job in jobs if not job.future.cancelled()])
+                pixels = self._serve([job for job in jobs if not job.future.cancelled()])
             except Exception as error:  # the thread must live on, and nobody wait for ever
                 log.exception("pictures could not be answered")
                 for job in jobs:
                     _resolve(job, error)
+            else:
+                if pixels > LARGE:
+                    give_memory_back()
 
-    def _serve(self, jobs: list[Job]) -> None:
+    def _serve(self, jobs: list[Job]) -> int:
+        """Answer pictures; return the pixels of the largest."""
         groups: dict[Any, list[tuple[Job, Image]]] = {}
         began = perf_counter()
         for job in jobs:
@@ -132,16 +139,22 @@ class Workers:
         self._metrics.decode_seconds.observe(perf_counter() - began)
         for group in groups.values():
             self._look(group)
-        if any(shape[0] * shape[1] > LARGE for _, shape in groups):
-            groups.clear()
-            give_memory_back()
+        return max((shape[0] * shape[1] for _, shape in groups), default=0)
 
     def _take(self) -> list[Job]:
         with self._changed:
             while not self._waiting and not self._stopping:
                 self._changed.wait()
-            share = -(-len(self._waiting) // self._count)
-            return [self._waiting.popleft() for _ in range(min(share, self._batch))]
+            share = min(-(-self._count // self._size), self._batch)
+            self._count -= share
+            return [self._next() for _ in range(share)]
+
+    def _next(self) -> Job:
+        request = self._waiting.popleft()
+        job = request.popleft()
+        if request:
+            self._waiting.append(request)
+        return job
 
     def _decode(self, job: Job) -> Image:
         side = job.served.bundle.decode_side
