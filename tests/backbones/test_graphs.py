@@ -1,16 +1,22 @@
-"""The preprocessing graph against Pillow, which it has to reproduce."""
+"""The preprocessing graph against Pillow, which it has to reproduce; and what networks pad."""
 
 import functools
+from pathlib import Path
 
 import numpy as np
+import onnx
 import onnxruntime
 import pytest
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
 from silverprint.backbones import graphs
 from silverprint.backbones.graphs import preprocess_graph
+from silverprint.backbones.networks import build_backbone
+from silverprint.backbones.prepare import export_graph
+from silverprint.backbones.registry import choose_backbone
 from silverprint.runtime.preprocessing import Preprocessing
 
 FITS = ("pad", "crop", "squash")
@@ -168,3 +174,51 @@ def test_padding_is_black_and_centred() -> None:
     assert (found[:, :5] == 0).all()
     assert (found[:, 5:15] == 255).all()
     assert (found[:, 15:] == 0).all()
+
+
+def padded(network: torch.nn.Module, size: int, path: Path) -> tuple[onnx.ModelProto, np.ndarray]:
+    """Export a network, and return its graph and its answer to noise."""
+    export_graph(network, size, path)
+    pixels = np.random.default_rng(0).integers(0, 256, (3, 3, size, size), dtype=np.uint8)
+    options = onnxruntime.SessionOptions()
+    found = onnxruntime.InferenceSession(str(path), options).run(None, {"pixels": pixels})[0]
+    with torch.inference_mode():
+        np.testing.assert_allclose(found, network(torch.from_numpy(pixels)), rtol=1e-4, atol=1e-3)
+    return onnx.load(path), found
+
+
+class Padding(torch.nn.Module):
+    """Pads by itself, and then convolves."""
+
+    def __init__(self, *pads: int, fill: float = 0.0, twice: bool = False) -> None:
+        super().__init__()
+        self.pads, self.fill, self.twice = list(pads), fill, twice
+        self.convolution = torch.nn.Conv2d(3, 4, 3, 2, padding=(1, 0))
+
+    def forward(self, pixels: torch.Tensor) -> torch.Tensor:
+        flowing = torch.nn.functional.pad(pixels.float() / 255, self.pads, value=self.fill)
+        told = self.convolution(flowing)
+        return (told + flowing.mean() if self.twice else told).flatten(1)
+
+
+@pytest.mark.parametrize(("network", "left"), [
+    (Padding(0, 1, 2, 3), 0),
+    (Padding(0, 1, 0, 1, fill=1.0), 1),
+    (Padding(0, 1, 0, 1, twice=True), 1),
+    (Padding(-1, 1, 0, 1), 1),
+])  # fmt: skip
+def test_convolutions_pad_by_themselves_where_that_is_the_same(network, left, tmp_path) -> None:
+    model, _ = padded(network.eval(), 16, tmp_path / "a.onnx")
+    kinds = [node.op_type for node in model.graph.node]
+    assert kinds.count("Pad") == left
+    if not left:
+        (convolution,) = (node for node in model.graph.node if node.op_type == "Conv")
+        (pads,) = (list(a.ints) for a in convolution.attribute if a.name == "pads")
+        assert pads == [1 + 2, 0, 1 + 3, 1]
+
+
+def test_the_default_network_pads_nowhere_else(tmp_path) -> None:
+    network = build_backbone(choose_backbone(), 64)
+    model, _ = padded(network, 64, tmp_path / "a.onnx")
+    kinds = {node.op_type for node in model.graph.node}
+    assert not kinds & {"Pad", "Shape", "Slice", "ConstantOfShape"}

@@ -7,12 +7,13 @@
 Each part is run alone while training and joined to model.onnx at the end: the same nodes.
 """
 
+from collections import Counter
 from functools import partial
 from typing import Any
 
 import numpy as np
 import onnx
-from onnx import TensorProto, helper, numpy_helper
+from onnx import TensorProto, helper, numpy_helper, shape_inference, utils
 
 from silverprint.runtime.preprocessing import Preprocessing
 
@@ -255,3 +256,47 @@ def _centre_on_black(build: GraphBuilder, planes: str, content: str, size: int) 
     pads = build.node("Concat", none, before, none, after, axis=0)
     black = build.constant(np.zeros((), dtype=np.uint8))
     build.node("Pad", planes, pads, black, mode="constant", to="pixels")
+
+
+# ---- The network ----
+
+
+def fold_padding(model: onnx.ModelProto) -> onnx.ModelProto:
+    """Let convolutions pad by themselves where the graph pads with zeros just before one.
+
+    Networks that pad as TensorFlow does pad more on one side, which torch's convolutions cannot,
+    but ONNX's can. Without these steps ONNX Runtime is a third faster at EfficientNet-Lite0.
+    """
+    graph = model.graph
+    constants = utils.Extractor(shape_inference.infer_shapes(model))
+    readers = Counter(name for node in graph.node for name in node.input)
+    made = {node.output[0]: node for node in graph.node if node.op_type == "Pad"}
+    for conv in [node for node in graph.node if node.op_type == "Conv"]:
+        pad = made.get(conv.input[0])
+        own = next((a for a in conv.attribute if a.name == "pads"), None)
+        if pad is None or own is None or readers[conv.input[0]] != 1:
+            continue
+        sides = _zeros_added(pad, constants)
+        if sides is not None:
+            own.ints[:] = [a + b for a, b in zip(own.ints, sides, strict=True)]
+            conv.input[0] = pad.input[0]
+    ends = [[value.name for value in values] for values in (graph.input, graph.output)]
+    return utils.Extractor(model).extract_model(*ends)  # leaves out what nobody reads now
+
+
+def _zeros_added(pad: onnx.NodeProto, constants: utils.Extractor) -> list[int] | None:
+    """Return how many zeros a Pad adds above, left, below and right, if it does no more."""
+    from onnx.reference import ReferenceEvaluator
+
+    modes = [attribute.s for attribute in pad.attribute if attribute.name == "mode"]
+    given = [name for name in pad.input[1:] if name]
+    try:
+        found: Any = ReferenceEvaluator(constants.extract_model([], given)).run(None, {})
+    except (KeyError, ValueError):
+        return None  # it depends on the picture
+    pads, *rest = found
+    before, after = np.split(pads, 2)
+    other = [*before[:2], *after[:2]]  # of pictures and channels
+    if modes not in ([], [b"constant"]) or len(pads) != 8 or pads.min() < 0:
+        return None
+    return None if np.any(other) or np.any(rest) else [*map(int, before[2:]), *map(int, after[2:])]

@@ -3,9 +3,11 @@
 import logging
 import tempfile
 import warnings
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
+import onnx
 from numpy.typing import NDArray
 
 from silverprint.backbones.prepare import PreparedBackbone
@@ -24,10 +26,23 @@ def quantise(prepared: PreparedBackbone, pixels: NDArray[np.uint8]) -> None:
     quantise_graph(prepared.graph, prepared.int8_graph, pixels)
 
 
-def quantise_graph(graph: Path, int8_graph: Path, pixels: NDArray[np.uint8]) -> None:
+def quantise_graph(
+    graph: Path,
+    int8_graph: Path,
+    pixels: NDArray[np.uint8],
+    operators: Sequence[str] = QUANTISED,
+    spared: float = 0,
+) -> None:
     """Write the int8 version of a graph, its ranges calibrated on pixels (n, 3, S, S) uint8.
 
     Weights are symmetric per channel, activations asymmetric uint8.
+
+    Args:
+        graph: of the f32 network.
+        int8_graph: of the new one.
+        pixels: pictures to calibrate on.
+        operators: the kinds of nodes that become int8.
+        spared: the share of the convolutions, from the first on, that stay f32.
     """
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -53,6 +68,8 @@ def quantise_graph(graph: Path, int8_graph: Path, pixels: NDArray[np.uint8]) -> 
             logging.root.setLevel(logging.ERROR)
             try:
                 quant_pre_process(str(graph), str(cleaned))
+                nodes = onnx.load(cleaned).graph.node
+                convolutions = [node.name for node in nodes if node.op_type == "Conv"]
                 quantize_static(
                     str(cleaned),
                     str(made),
@@ -61,7 +78,8 @@ def quantise_graph(graph: Path, int8_graph: Path, pixels: NDArray[np.uint8]) -> 
                     per_channel=True,
                     activation_type=QuantType.QUInt8,
                     weight_type=QuantType.QInt8,
-                    op_types_to_quantize=QUANTISED,
+                    op_types_to_quantize=list(operators),
+                    nodes_to_exclude=convolutions[: int(len(convolutions) * spared)],
                 )
             finally:
                 logging.root.setLevel(level)

@@ -40,7 +40,7 @@ def input_of(name: str) -> dict[str, Any]:
 def same_padding(pictures: Tensor, kernel: int, stride: int) -> Tensor:
     """Pad as TensorFlow's "same" does, the odd pixel at the right and below."""
     pads: list[int] = []
-    for side in (pictures.shape[3], pictures.shape[2]):
+    for side in (int(pictures.shape[3]), int(pictures.shape[2])):  # int: a constant when traced
         missing = max((math.ceil(side / stride) - 1) * stride + kernel - side, 0)
         pads += [missing // 2, missing - missing // 2]
     return F.pad(pictures, pads)
