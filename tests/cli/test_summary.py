@@ -53,6 +53,11 @@ def test_small_networks(cli, tmp_path) -> None:
     assert "BatchNorm2d" in ran.out
 
 
+def test_weights_that_are_found_not_trained_do_not_learn(cli) -> None:
+    told = cli("summary", "resnet", "--json").json
+    assert told["parameters"] - told["learning"] == 24 * 3 * 2 * 2  # whitening of 2 x 2 patches
+
+
 @pytest.mark.parametrize(("arguments", "message"), [
     (["cnn:sign"], "preset of cnn must be one of plain, signs; got 'sign'. Did you mean 'signs'?"),
     (["efficientnet-lite"], "is not known. Did you mean 'efficientnet-lite"),

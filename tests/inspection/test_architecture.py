@@ -99,3 +99,40 @@ def test_many_equal_layers_are_drawn_as_one() -> None:
     image = str(draw(describe(network, torch.zeros(1, 3, 8, 8), "deep")))
     assert "60 × conv 1×1" in image
     assert image.count("<polygon") == 4  # the input's and the one slab's
+
+
+class Mixer(nn.Module):
+    """Gives (n, h, w, c), as some transformers do."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(3, 40, 4, 4)
+
+    def forward(self, x):
+        return self.conv(x).permute(0, 2, 3, 1)
+
+
+class BatchNormAct(nn.Module):
+    """A norm with parts, which belongs to the layer before it all the same."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.norm = nn.LayerNorm(40)
+
+    def forward(self, x):
+        return self.norm(x).permute(0, 3, 1, 2)
+
+
+class ConvNormAct(nn.Sequential):
+    def forward(self, x):
+        return super().forward(x)
+
+
+def test_blocks_of_libraries_are_told_apart_from_norms_with_parts() -> None:
+    network = nn.Sequential(Mixer(), BatchNormAct(), ConvNormAct(nn.Conv2d(40, 8, 1))).eval()
+    image = str(draw(describe(network, torch.zeros(1, 3, 32, 32), "mixed")))
+    assert "40 × 8²" in image
+    assert "8 × 8²" in image
+    assert "Mixer" in image
+    assert "ConvNormAct" in image
+    assert "BatchNormAct" not in image

@@ -18,6 +18,7 @@ from silverprint.training.progress import Progress
 from silverprint.workflows import neighbours
 from silverprint.workflows.explain import ExplainSettings, explain_picture
 from silverprint.workflows.settings import TrainSettings
+from silverprint.workflows.summary import describe_bundle
 from silverprint.workflows.train import train_bundle
 
 QUIET = Progress(quiet=True)
@@ -147,9 +148,13 @@ def test_a_fine_tuned_bundle(trained, tmp_path) -> None:
     settings = TrainSettings.of(size=64, finetune=True, finetune_epochs=1, unfreeze=1, epochs=2)
     train_bundle(dataset, tmp_path / "b", settings, QUIET)
     photo = trained.photos / "dog" / "0001.jpg"
-    found = explain_picture(
-        read_bundle(tmp_path / "b"), photo, tmp_path / "e", QUICK, QUIET, dataset
-    )
+    bundle = read_bundle(tmp_path / "b")
+    found = explain_picture(bundle, photo, tmp_path / "e", QUICK, QUIET, dataset)
+    network = describe_bundle(bundle)
+    learned = {layer.name for layer in network.layers if layer.learning and layer.leaf}
+    assert "trunk.conv_head" in learned
+    assert "trunk.conv_stem" not in learned
+    assert 1281 * 3 < network.learning < network.parameters
     assert found.targets[0].cam.max() > 0
     assert found.neighbours[0].label == "dog"
 

@@ -38,7 +38,11 @@ def check_layer(network: nn.Module, name: str) -> None:
     Raises:
         ConfigError: naming the closest, and the layers there are.
     """
-    known = [known for known, _ in network.named_modules() if known]
+    known = [
+        known
+        for known, module in network.named_modules()
+        if known and not isinstance(module, nn.Identity)
+    ]
     if name not in known:
         more = f" and {len(known) - LISTED} more" if len(known) > LISTED else ""
         raise ConfigError(

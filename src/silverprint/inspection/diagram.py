@@ -43,6 +43,7 @@ THICK = 0.95  # a slab of one channel; 100 channels are ten times as thick
 COLUMN_DEPTH = 5.0
 SLANT = 0.27  # of a slab's side: how far its depth goes right and up
 GAP, PITCH, MARGIN = 15.0, 62.0, 28.0
+NORM = re.compile("(batch|layer|group|rms|sync|frozen)*norm")  # timm's have parts
 MOST = 48  # slabs; of more, equal ones that follow each other are drawn as one
 
 
@@ -143,11 +144,16 @@ def _kind(layer: Layer) -> Kind | None:
         return "dense"
     if re.search("pool|largest", name):
         return "pooling"
-    return "block" if layer.parameters and not layer.leaf and "norm" not in name else None
+    return "block" if layer.parameters and not layer.leaf and not NORM.match(name) else None
 
 
 def _extent(shape: Sequence[int]) -> tuple[int, int]:
-    """Return channels and side of (c, h, w); of (tokens, d), their root; of a vector, side 0."""
+    """Return channels and side of (c, h, w); of (tokens, d), their root; of a vector, side 0.
+
+    Some transformers have (h, w, c), which is told by two equal sides in front.
+    """
+    if len(shape) == 3 and shape[0] == shape[1] != shape[2]:
+        return shape[2], shape[0]
     if len(shape) == 3:
         return (shape[0], shape[1]) if shape[1] > 1 else (shape[0], 0)
     if len(shape) == 2:
@@ -156,15 +162,14 @@ def _extent(shape: Sequence[int]) -> tuple[int, int]:
 
 
 def _called(layer: Layer, kind: Kind) -> str:
-    """Return a layer in a word or two: "conv 3×3 /2", "max pool", "inverted residual"."""
+    """Return a layer in a word or two: "conv 3×3 /2", "max pool", "InvertedResidual"."""
     if kind == "convolution":
         return f"conv {layer.detail}".replace(" depthwise", "")
     if kind == "dense":
         return "dense"
     if kind == "pooling":
         return "max pool" if re.search("max|largest", layer.kind, re.I) else "mean pool"
-    plain = re.sub(r"(?<=[a-z])(?=[A-Z])", " ", layer.kind.lstrip("_")).lower()
-    return "conv block" if plain == "sequential" else plain
+    return layer.kind.lstrip("_")
 
 
 def _looks(slab: Slab) -> tuple[object, ...]:

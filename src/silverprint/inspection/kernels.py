@@ -203,5 +203,6 @@ def _check_fits(kernel: Kernel, values: Array) -> None:
         height, width = kernel.weights.shape
         raise ConfigError(
             f"kernel {kernel.name} is {height} x {width}, larger than the picture of "
-            f"{values.shape[0]} x {values.shape[1]} pixels; give a smaller one."
+            f"{values.shape[0]} x {values.shape[1]} pixels; give a larger picture, or a smaller "
+            "kernel."
         )
