@@ -143,7 +143,7 @@ async def _started(workers) -> None:
 
 
 def test_an_answer_that_takes_too_long(client_of, picture, monkeypatch) -> None:
-    client = client_of(timeout=0.1)
+    client = client_of(timeout=0.3)
     served = client.app.state.serving.models.get(None)
     go_on = threading.Event()
     monkeypatch.setattr(served.predictor, "look", lambda _: go_on.wait(10))
@@ -151,7 +151,7 @@ def test_an_answer_that_takes_too_long(client_of, picture, monkeypatch) -> None:
     go_on.set()
     assert refused.status_code == 429
     assert refused.json()["detail"] == (
-        "The answer was not ready within 0.1 s; try again in a moment."
+        "The answer was not ready within 0.3 s; try again in a moment."
     )
 
 

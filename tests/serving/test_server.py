@@ -64,8 +64,8 @@ def read_all(client: socket.socket) -> bytes:
 
 
 def test_dawdling_clients_are_let_go_and_others_answered(make_bundle, picture, monkeypatch) -> None:
-    monkeypatch.setattr(server, "HEAD_SECONDS", 0.3)
-    with running(make_bundle(), timeout=0.3) as (_, port), contextlib.ExitStack() as stack:
+    monkeypatch.setattr(server, "HEAD_SECONDS", 0.5)
+    with running(make_bundle(), timeout=1) as (_, port), contextlib.ExitStack() as stack:
         starts = {"silent": b"", "slow head": b"POST /predict HT", "slow body": head(100) + b"x"}
         clients = {
             name: stack.enter_context(socket.create_connection(("127.0.0.1", port), timeout=10))
@@ -80,11 +80,11 @@ def test_dawdling_clients_are_let_go_and_others_answered(make_bundle, picture, m
 
 
 def test_a_kept_connection_is_served_again(make_bundle, picture, monkeypatch) -> None:
-    monkeypatch.setattr(server, "HEAD_SECONDS", 0.4)
+    monkeypatch.setattr(server, "HEAD_SECONDS", 0.9)
     with running(make_bundle()) as (_, port):
         connection = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
         for _ in range(3):
-            time.sleep(0.2)  # each within its time; together beyond it
+            time.sleep(0.4)  # each within its time; together beyond it
             connection.request("POST", "/predict", picture(), {"Content-Type": "image/png"})
             assert connection.getresponse().read()
         connection.close()
@@ -107,6 +107,20 @@ def test_what_is_not_http_is_refused(make_bundle, picture, junk) -> None:
         with socket.create_connection(("127.0.0.1", port), timeout=10) as client:
             client.sendall(junk)
             assert read_all(client)[:13] in (b"HTTP/1.1 400 ", b"")
+        assert post(port, picture())[0] == 200
+
+
+def test_connections_are_bounded(make_bundle, picture, monkeypatch) -> None:
+    monkeypatch.setattr(server, "most_connections", lambda: 3)
+    with running(make_bundle()) as (_, port), contextlib.ExitStack() as stack:
+        idle = [
+            stack.enter_context(socket.create_connection(("127.0.0.1", port), timeout=10))
+            for _ in range(3)
+        ]
+        with pytest.raises((ConnectionError, http.client.HTTPException)):
+            post(port, picture())
+        idle[0].close()
+        time.sleep(0.2)
         assert post(port, picture())[0] == 200
 
 

@@ -1,6 +1,7 @@
 """Running the application: the socket, clients that dawdle, and the end."""
 
 import asyncio
+import functools
 import signal
 import socket
 from collections.abc import Callable
@@ -15,8 +16,24 @@ from silverprint.errors import ConfigError
 from silverprint.serving.settings import Settings
 from silverprint.serving.state import State
 
-BACKLOG = 2048
+BACKLOG = 512  # connections accepted in one go
+FILES = 8192  # that may be open, a connection being one; where the system lets us
+OTHER_FILES = 64
 HEAD_SECONDS = 10.0  # for a request's headers, or for the rest of a body that was refused
+
+
+@functools.cache
+def most_connections() -> int:
+    """Return how many connections may be open; without a bound, accepting would fail at last."""
+    try:
+        import resource
+    except ImportError:  # Windows, which has no such limit
+        return FILES
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft < FILES:
+        soft = FILES if hard == resource.RLIM_INFINITY else min(FILES, hard)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    return max(1, soft - BACKLOG - OTHER_FILES)
 
 
 class Connection(H11Protocol):
@@ -27,7 +44,10 @@ class Connection(H11Protocol):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Give the first request's headers their time."""
         super().connection_made(transport)
-        self._wait()
+        if len(self.connections) > most_connections():
+            transport.abort()
+        else:
+            self._wait()
 
     def handle_events(self) -> None:
         """Stop the clock when a request's headers are complete."""
@@ -69,6 +89,7 @@ class Server(uvicorn.Server):
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Start, and say so."""
+        most_connections()  # before it matters
         await super().startup(sockets)
         self._ready()
 
