@@ -19,7 +19,8 @@ from silverprint.runtime.bundle import file_digest
 QUICK = ("--size", 64, "--json", "-q")
 FIELDS = {
     "format", "silverprint", "name", "task", "classes", "preprocessing", "architecture",
-    "calibration", "metrics", "data", "training", "libraries", "licences", "files",
+    "calibration", "metrics", "reference", "unknown", "data", "training", "libraries",
+    "licences", "files",
 }  # fmt: skip
 
 
@@ -258,11 +259,17 @@ def test_the_cache_keeps_to_its_limit(cli, photos, tmp_path) -> None:
         (["--fit", "pat"], "fit must be one of pad, crop, squash; got 'pat'. Did you mean 'pad'?"),
         (["--size", "8"], "size must lie within 16..2048 pixels; got 8"),
         (["--size", "-5"], "size must lie within 16..2048 pixels; got -5"),
-        (["--epochs", "0"], "epochs must be at least 1; got 0"),
-        (["--patience", "-1"], "patience must be at least 1; got -1"),
-        (["--folds", "1"], "folds must be at least 2; got 1"),
-        (["--validation-fraction", "1"], "validation_fraction must lie between 0 and 1; got 1.0"),
-        (["--class-weights", "some"], "class_weights must be auto, balanced or none; got 'some'"),
+        (["--epochs", "0"], "epochs must lie within 1..100000; got 0"),
+        (["--patience", "-1"], "patience must lie within 1..100000; got -1"),
+        (["--folds", "1"], "folds must lie within 2..1000; got 1"),
+        (
+            ["--validation-fraction", "1"],
+            "validation_fraction must lie within 0..1, both excluded; got 1.0",
+        ),
+        (
+            ["--class-weights", "some"],
+            "class_weights must be one of auto, balanced, none; got 'some'",
+        ),
         (["--seed", "-1"], "seed must lie within 0..2147483647; got -1"),
         (["--seed", str(2**31)], "seed must lie within 0..2147483647; got 2147483648"),
         (["--cache-limit", "many"], "--cache-limit takes bytes, or a size such as 20GB"),

@@ -56,8 +56,14 @@ def test_the_suggestion_is_a_tenth_of_where_the_loss_is_lowest() -> None:
 
 
 def test_the_moving_average_does_not_begin_at_zero() -> None:
-    found = range_test(lambda rate: 3.0, steps=10)  # noqa: ARG005
-    assert found.smoothed == pytest.approx([3.0] * 10)
+    losses = iter([3.0] * 9 + [2.0])
+    found = range_test(lambda rate: next(losses), steps=10)  # noqa: ARG005
+    assert found.smoothed[:9] == pytest.approx([3.0] * 9)
+
+
+def test_a_flat_curve_suggests_nothing() -> None:
+    with pytest.raises(ConfigError, match=r"hardly falls at any learning rate from 1e-06 to 10"):
+        range_test(lambda rate: 3.0, steps=10)  # noqa: ARG005
 
 
 def test_a_loss_that_is_no_number_ends_it() -> None:

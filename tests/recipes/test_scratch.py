@@ -391,7 +391,7 @@ def test_a_loss_that_is_no_number_stops_it(tmp_path) -> None:
         ("clip", 0.0, r"clip must lie within 0\.\.1000000, 0 excluded; got 0\.0\."),
         ("patience", 0, r"patience must lie within 1\.\.100000; got 0\."),
         ("device", "gpu", r"device must be one of auto, cpu, cuda, mps; got 'gpu'\."),
-        ("seed", -1, r"seed must lie within 0\.\.2147483648; got -1\."),
+        ("seed", -1, r"seed must lie within 0\.\.2147483647; got -1\."),
     ],
 )
 def test_settings_are_checked(field, value, message) -> None:

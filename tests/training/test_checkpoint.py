@@ -77,7 +77,7 @@ def test_a_write_that_fails_leaves_the_old_file(tmp_path, monkeypatch) -> None:
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(os, "fsync", no_space)
-    with pytest.raises(OSError, match="No space left"):
+    with pytest.raises(ConfigError, match=r"cannot be written: .*No space left.* Make room"):
         save_checkpoint(path, {"epoch": 2})
     monkeypatch.undo()
     assert load_checkpoint(path) == {"epoch": 1}
@@ -90,7 +90,7 @@ def test_damaged_foreign_and_missing_files_are_named(tmp_path) -> None:
     from safetensors.torch import save_file
 
     path = tmp_path / "last.safetensors"
-    message = rf"checkpoint {re.escape(str(path))} cannot be read: .* Delete it to train"
+    message = rf"checkpoint {re.escape(str(path))} cannot be read: .* Give --fresh to train"
     with pytest.raises(ConfigError, match=message):
         load_checkpoint(path)
     save_checkpoint(path, {"weights": torch.zeros(100)})

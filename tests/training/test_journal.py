@@ -19,7 +19,6 @@ def test_a_line_an_epoch(tmp_path) -> None:
         {"epoch": 1, "training loss": 0.5},
         {"epoch": 2, "training loss": 0.25, "validation loss": 0.75},
     ]
-    assert journal.curves() == {"training loss": [0.5, 0.25], "validation loss": [0.75]}
 
 
 def test_what_will_be_lived_through_again_is_forgotten(tmp_path) -> None:
@@ -34,6 +33,13 @@ def test_what_will_be_lived_through_again_is_forgotten(tmp_path) -> None:
     assert [line["loss"] for line in read_journal(tmp_path)] == [1.0, 2.0, 30.0]
     Journal(tmp_path)
     assert read_journal(tmp_path) == []
+
+
+@pytest.mark.parametrize("damage", ["\x00\x00\n", "{}\n", "[1]\n", "\xff\n", "{"])
+def test_a_damaged_line_ends_what_is_known(tmp_path, damage) -> None:
+    lines = ['{"epoch": 1, "loss": 2.0}\n', damage, '{"epoch": 3, "loss": 1.0}\n']
+    (tmp_path / METRICS).write_text("".join(lines), "latin-1")
+    assert read_journal(tmp_path) == [{"epoch": 1, "loss": 2.0}]
 
 
 def test_unknown_trackers_are_refused(tmp_path) -> None:

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch.nn import functional as F
 
-from silverprint.training.losses import correct, loss_of, row_losses, weigh_classes
+from silverprint.training.losses import correct, row_losses, weigh_classes
 
 
 def logits(rows: int, columns: int, seed: int = 0) -> torch.Tensor:
@@ -31,16 +31,16 @@ def test_soft_targets_that_are_hard_give_the_same_loss(rows, columns, smoothing)
 def test_softmax_by_hand() -> None:
     values = torch.tensor([[0.0, math.log(3)]])
     likely, unlikely = -math.log(0.75), -math.log(0.25)
-    assert loss_of(values, torch.tensor([1]), "softmax").item() == pytest.approx(likely)
-    smoothed = loss_of(values, torch.tensor([1]), "softmax", smoothing=0.2).item()
+    assert row_losses(values, torch.tensor([1]), "softmax").mean().item() == pytest.approx(likely)
+    smoothed = row_losses(values, torch.tensor([1]), "softmax", smoothing=0.2).mean().item()
     assert smoothed == pytest.approx(0.9 * likely + 0.1 * unlikely)
 
 
 def test_sigmoid_by_hand() -> None:
     values, targets = torch.tensor([[0.0, math.log(3)]]), torch.tensor([[1.0, 1.0]])
     expected = (-math.log(0.5) - math.log(0.75)) / 2
-    assert loss_of(values, targets, "sigmoid").item() == pytest.approx(expected)
-    smoothed = loss_of(values, targets, "sigmoid", smoothing=0.2).item()
+    assert row_losses(values, targets, "sigmoid").mean().item() == pytest.approx(expected)
+    smoothed = row_losses(values, targets, "sigmoid", smoothing=0.2).mean().item()
     yes, no = -math.log(0.75), -math.log(0.25)
     assert smoothed == pytest.approx((-math.log(0.5) + 0.9 * yes + 0.1 * no) / 2)
 

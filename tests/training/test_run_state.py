@@ -88,9 +88,17 @@ def test_another_runs_checkpoint_is_refused_by_the_field_that_differs(tmp_path) 
     state_in(tmp_path, learning_rate=0.1).save()
     with pytest.raises(
         ConfigError,
-        match=rf"checkpoint .*{LAST} belongs to a run with learning_rate 0\.1, not 0\.2; give this",
+        match=rf"checkpoint .*{LAST} belongs to a run with learning_rate 0\.1, not 0\.2; go on",
     ):
         state_in(tmp_path, learning_rate=0.2).take_up()
+
+
+def test_a_run_of_another_number_of_processes_is_refused(tmp_path, monkeypatch) -> None:
+    state_in(tmp_path).save()
+    state = state_in(tmp_path)
+    monkeypatch.setattr(type(state.fabric), "world_size", 2)
+    with pytest.raises(ConfigError, match="a run with processes 1, not 2; go on as it began"):
+        state.take_up()
 
 
 def test_a_loss_that_is_no_number_is_named_by_its_step(tmp_path) -> None:

@@ -117,7 +117,7 @@ def test_a_full_disk_is_said_before_it_is_full(tmp_path, monkeypatch) -> None:
         free = 1000
 
     monkeypatch.setattr("shutil.disk_usage", lambda _: Little)
-    with pytest.raises(ConfigError, match=r"3 views of 101 pictures take 0\.0 GiB in .*, where"):
+    with pytest.raises(ConfigError, match=r"3 views of 101 pictures take 0\.00 GiB in .*, where"):
         looked(tmp_path, Eye())
     assert not (tmp_path / "views").exists()
 

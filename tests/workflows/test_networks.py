@@ -2,6 +2,8 @@
 
 import json
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -89,6 +91,41 @@ def test_other_settings_are_another_run_and_fresh_forgets(digits, tmp_path, monk
     assert resumed == [1, 2, 2]
 
 
+def test_another_process_at_the_same_run_is_refused(digits, tmp_path) -> None:
+    told = []
+
+    class Meanwhile(Progress):
+        """Gives the same command again, in another process, while the first one trains."""
+
+        def stage(self, name, *arguments, **options):
+            if name == "train":
+                files = {"data": tmp_path / "x.npy", "out": tmp_path / "second"}
+                told.append(same_command(files))
+            return super().stage(name, *arguments, **options)
+
+    def same_command(files) -> str:
+        code = (
+            "import sys, numpy as np\n"
+            "from silverprint.data.read import read\n"
+            "from silverprint.workflows import train\n"
+            "from silverprint.workflows.settings import TrainSettings\n"
+            "from silverprint.training.progress import Progress\n"
+            "whole = read('digits')\n"
+            "settings = TrainSettings.of(from_scratch=True, model='mlp', epochs=6, widths=(32,))\n"
+            "train.train_bundle(whole.take(np.arange(0, len(whole), 5)), __import__('pathlib')."
+            f"Path({str(files['out'])!r}), settings, Progress(quiet=True))\n"
+        )
+        done = subprocess.run(
+            [sys.executable, "-c", code], check=False, capture_output=True, text=True
+        )
+        return done.stderr
+
+    train.train_bundle(digits, tmp_path / "first", scratch(), Meanwhile(quiet=True))
+    assert "another process is at this very run, with the same pictures and settings" in told[0]
+    assert (tmp_path / "first" / "model.onnx").exists()
+    assert not (tmp_path / "second").exists()
+
+
 def test_it_learns(digits, tmp_path) -> None:
     run = train.train_bundle(
         digits, tmp_path / "b", scratch(epochs=15, batch_size=16), Progress(quiet=True)
@@ -112,7 +149,7 @@ def test_photos_get_64_pixels_and_small_arrays_their_own(digits, make_photos, tm
         ({"from_scratch": True, "finetune": True}, "exclude each other"),
         ({"from_scratch": True, "model": "cnm"}, r"Did you mean 'cnn'\?"),
         ({"from_scratch": True, "modle": "cnn"}, r"'modle' is unknown. Did you mean 'model'\?"),
-        ({"track": "paper"}, "track must be tensorboard or mlflow; got 'paper'"),
+        ({"track": "paper"}, "track must be one of tensorboard, mlflow; got 'paper'"),
     ],
 )
 def test_wrong_settings(given, message) -> None:

@@ -46,7 +46,7 @@ def train(
     augment: Annotated[str | None, typer.Option(help="How pictures are varied; `silverprint augment --list` shows the policies.", show_default="by the data", rich_help_panel=Own)] = None,
     unfreeze: Annotated[str | None, typer.Option(help="Fine-tuning: all, or how many of the last stages.", show_default="all", rich_help_panel=Own)] = None,
     finetune_epochs: Annotated[int | None, typer.Option(help="Passes over the pictures.", rich_help_panel=Own)] = None,
-    finetune_learning_rate: Annotated[float | None, typer.Option(help="Of the last stage; earlier ones get less.", rich_help_panel=Own)] = None,
+    finetune_learning_rate: Annotated[float | None, typer.Option(help="The highest, of the network; --set stage_factor=0.7 lets earlier stages learn more slowly.", rich_help_panel=Own)] = None,
     metric: Annotated[str | None, typer.Option(help="What chooses the epoch that ships: validation loss or validation accuracy.", rich_help_panel=Own)] = None,
     precision: Annotated[str | None, typer.Option(help="auto, f32 or bf16.", show_default="auto", rich_help_panel=Own)] = None,
     device: Annotated[str | None, typer.Option(help="auto, cpu, cuda or mps.", show_default="auto", rich_help_panel=Own)] = None,
@@ -77,6 +77,7 @@ def train(
 
     silverprint train mnist --from-scratch --model cnn --epochs 12
     """
+    from silverprint.errors import ConfigError
     from silverprint.training.progress import Progress
     from silverprint.workflows.settings import TrainSettings, read_config
 
@@ -93,6 +94,11 @@ def train(
         "l1": numbers(l1, "l1", float),
         "initialisation": tuple(initialisation.split(",")) if initialisation else (),
     }
+    if finetune and epochs is not None and finetune_epochs is None:
+        raise ConfigError(
+            "--epochs is of the head, which comes first; with --finetune give --finetune-epochs "
+            f"{epochs}."
+        )
     if from_scratch:
         lists = {name: _only(name, values) for name, values in lists.items()}
     given = {
@@ -215,7 +221,8 @@ def _print_result(run: "Training", out: Path, result: dict[str, Any]) -> None:
         done.append(f"{len(run.fitted)} heads compared")
     if run.network is not None:
         done.append(f"epoch {run.network.best_epoch} of {run.network.epochs} ships")
-        typer.echo(overfitting(run.curves))
+        if words := overfitting(run.curves):
+            typer.echo(words)
     typer.echo(f"{', '.join(done)}, {seconds:.1f} s in all")
     typer.echo(f"bundle {out}, report {out / 'report.html'}")
     typer.echo(f"next: silverprint predict {shlex.quote(str(out))} PICTURE")

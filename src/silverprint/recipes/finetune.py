@@ -43,7 +43,7 @@ from silverprint.data.augmentation import (
     vary,
 )
 from silverprint.data.policies import suggest_policy
-from silverprint.errors import ConfigError, closest
+from silverprint.errors import ConfigError
 from silverprint.models.head import Head
 from silverprint.models.thawing import (
     Thawed,
@@ -54,6 +54,7 @@ from silverprint.models.thawing import (
     thaw,
 )
 from silverprint.training.averaging import WeightAverage
+from silverprint.training.checks import Range, check_fields, is_kind
 from silverprint.training.fabric import Device, Precision, share_of, start_fabric, total
 from silverprint.training.fitted import FittedNetwork
 from silverprint.training.journal import Journal, Tracker
@@ -125,26 +126,15 @@ class FinetuneSettings:
     def __post_init__(self) -> None:
         if isinstance(self.unfreeze, str) and self.unfreeze.isdecimal():
             object.__setattr__(self, "unfreeze", int(self.unfreeze))  # as a command line gives it
-        if self.unfreeze != "all" and not _within(self.unfreeze, int, 1, 1000):
+        stages = is_kind(self.unfreeze, int) and 1 <= int(self.unfreeze) <= 1000
+        if self.unfreeze != "all" and not stages:
             raise ConfigError(
                 f"unfreeze must be all, or how many of the last stages learn, at least 1; got "
                 f"{self.unfreeze!r}."
             )
+        check_fields(self, CHOICES, RANGES, free=("unfreeze",))
         if self.augment != "auto":
             find_policy(self.augment)
-        for name, choices in CHOICES.items():
-            value = getattr(self, name)
-            if value not in choices:
-                raise ConfigError(
-                    f"{name} must be one of {', '.join(choices)}; got {value!r}."
-                    f"{closest(str(value), choices)}"
-                )
-        for name, (kind, least, most, words) in RANGES.items():
-            value = getattr(self, name)
-            if value is None and name in ("clip", "patience"):
-                continue
-            if not _within(value, kind, least, most):
-                raise ConfigError(f"{name} must lie within {words}; got {value!r}.")
 
 
 CHOICES: dict[str, tuple[str, ...]] = {
@@ -154,7 +144,7 @@ CHOICES: dict[str, tuple[str, ...]] = {
     "class_weights": get_args(ClassWeights),
 }
 ABOVE_0 = 1e-12
-RANGES: dict[str, tuple[type, float, float, str]] = {
+RANGES: dict[str, Range] = {
     "epochs": (int, 1, 100_000, "1..100000"),
     "learning_rate": (float, ABOVE_0, 10, "0..10, 0 excluded"),
     "stage_factor": (float, ABOVE_0, 1, "0..1, 0 excluded"),
@@ -171,13 +161,6 @@ RANGES: dict[str, tuple[type, float, float, str]] = {
     "patience": (int, 1, 100_000, "1..100000"),
     "seed": (int, 0, 2**31 - 1, "0..2147483647"),
 }
-
-
-def _within(value: object, kind: type, least: float, most: float) -> bool:
-    allowed = (int,) if kind is int else (int, float)
-    if isinstance(value, bool) or not isinstance(value, allowed):
-        return False
-    return least <= value <= most
 
 
 def picture_side(size: int) -> int:

@@ -27,7 +27,13 @@ from silverprint.models.stacked_heads import HeadConfig
 from silverprint.models.thawing import let_learn, thaw
 from silverprint.recipes.finetune import FinetuneSettings, Student
 from silverprint.recipes.heads import STEPS, FitSettings, HeadData
-from silverprint.recipes.scratch import ScratchSettings, WithClassifier
+from silverprint.recipes.scratch import (
+    ScratchSettings,
+    WithClassifier,
+    clip,
+    optimiser_of,
+    regularise,
+)
 from silverprint.training.fabric import Device, Precision, start_fabric
 from silverprint.training.losses import ClassWeights, Link, row_losses, weigh_classes
 from silverprint.training.pixels import PixelData
@@ -39,6 +45,7 @@ STEPS_A_TEST = 120
 SMOOTHING = 0.9  # of the moving average of the losses
 DIVERGED = 4.0  # times the lowest smoothed loss: there the test ends
 MARGIN = 10.0
+LEAST_FALL = 0.02  # of the loss, for a curve that says anything
 RULE = (
     "a tenth of the rate at which the smoothed loss is lowest: there it is about to rise, and a "
     "whole training needs some distance from that"
@@ -77,7 +84,7 @@ def range_test(
         advance: called after each.
 
     Raises:
-        ConfigError: the loss is no number at once.
+        ConfigError: the loss is no number at once, or falls at no rate.
     """
     rates: list[float] = []
     losses: list[float] = []
@@ -99,6 +106,11 @@ def range_test(
     if not rates:
         raise ConfigError(f"the loss is no number at the lowest rate, {lowest:g}, already.")
     best = min(range(len(rates)), key=smoothed.__getitem__)
+    if smoothed[best] > smoothed[0] * (1 - LEAST_FALL):
+        raise ConfigError(
+            f"the loss hardly falls at any learning rate from {lowest:g} to {rates[-1]:.2g}, so "
+            "there is none to suggest; look at how the weights begin, and at the labels."
+        )
     return RangeTest(rates, losses, smoothed, _rounded(max(lowest, rates[best] / MARGIN)))
 
 
@@ -159,6 +171,8 @@ def range_of_scratch(
             WithClassifier(network), batch, len(pixels), settings.batch_size, link, outputs,
             settings.class_weights, targets, settings.weight_decay, settings.label_smoothing,
             settings.seed, settings.device, settings.precision,
+            optimiser=lambda: optimiser_of(network, settings),
+            regularise=lambda: regularise(network, settings),
         )  # fmt: skip
         return range_test(step, advance=advance)
 
@@ -183,18 +197,21 @@ def range_of_finetuning(
             whole, batch, len(pixels), settings.batch_size, link, outputs,
             settings.class_weights, targets, settings.weight_decay, settings.label_smoothing,
             settings.seed, settings.device, settings.precision,
+            regularise=lambda: clip(whole.parameters(), settings.clip),
         )  # fmt: skip
         let_learn(whole)  # after which running statistics stay as they are
         return range_test(step, lowest=1e-7, highest=1.0, steps=STEPS_A_TEST // 2, advance=advance)
 
 
 class _Stepper:
-    """Makes one AdamW step after the other, on batches in random order, at any learning rate."""
+    """Makes one step after the other, of AdamW if no other, on batches in random order."""
 
     def __init__(
         self, model: nn.Module, batch: Batch, rows: int, batch_size: int, link: Link, outputs: int,
         class_weights: ClassWeights, targets: Tensor, weight_decay: float, smoothing: float,
-        seed: int, device: Device = "cpu", precision: Precision = "f32",
+        seed: int, device: Device = "cpu", precision: Precision = "f32", *,
+        optimiser: Callable[[], torch.optim.Optimizer] | None = None,
+        regularise: Callable[[], None] = lambda: None,
     ) -> None:  # fmt: skip
         fabric = start_fabric(device, precision)
         weight = weigh_classes(targets, link, outputs, class_weights)
@@ -203,13 +220,9 @@ class _Stepper:
         self._batch, self._rows, self._size = batch, rows, min(batch_size, rows)
         self._order = torch.Generator().manual_seed(seed)
         self._left = torch.zeros(0, dtype=torch.int64)
-        learning = [one for one in model.parameters() if one.requires_grad]
-        self._optimiser = torch.optim.AdamW([
-            {"params": [one for one in learning if one.dim() > 1], "weight_decay": weight_decay},
-            {"params": [one for one in learning if one.dim() <= 1], "weight_decay": 0.0},
-        ], lr=1.0)  # fmt: skip
         model.train().to(memory_format=torch.channels_last)
-        self._model = fabric.setup_module(model)
+        self._model, self._regularise = fabric.setup_module(model), regularise
+        self._optimiser = _adamw(model, weight_decay) if optimiser is None else optimiser()
 
     def __call__(self, rate: float) -> float:
         """Make a step and return the loss that its batch had before it."""
@@ -224,9 +237,18 @@ class _Stepper:
         for group in self._optimiser.param_groups:
             group["lr"] = rate
         self._fabric.backward(loss)
+        self._regularise()
         self._optimiser.step()
         self._optimiser.zero_grad()
         return float(loss.detach())
+
+
+def _adamw(model: nn.Module, weight_decay: float) -> torch.optim.Optimizer:
+    learning = [one for one in model.parameters() if one.requires_grad]
+    return torch.optim.AdamW([
+        {"params": [one for one in learning if one.dim() > 1], "weight_decay": weight_decay},
+        {"params": [one for one in learning if one.dim() <= 1], "weight_decay": 0.0},
+    ], lr=1.0)  # fmt: skip
 
 
 def _varied(

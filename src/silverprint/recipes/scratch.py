@@ -13,7 +13,7 @@ processor the result is the same to the last bit.
 """
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import nullcontext
 from dataclasses import asdict, dataclass
 from functools import partial
@@ -53,7 +53,10 @@ GRAPH_CHECKS = (  # the name changed with torch's versions
     "_accelerator_graph_capture_health_check",
 )
 RECENT = 50  # steps whose mean loss is shown
-LEARNING_RATES = {"mlp": 1e-3, "cnn": 3e-3, "resnet": 3e-3}
+LEARNING_RATES = {
+    "adamw": {"mlp": 1e-3, "cnn": 3e-3, "resnet": 3e-3},
+    "sgd": {"mlp": 0.03, "cnn": 0.03, "resnet": 0.1},
+}
 
 
 def train_from_scratch(
@@ -145,7 +148,7 @@ def learn_for_an_epoch(
                 loss = losses.sum() * (fabric.world_size / len(batch))
                 fabric.backward(loss)
             state.losses[step] += loss.detach()
-        _regularise(state.network, settings)
+        regularise(state.network, settings)
         state.optimiser.step()
         state.network.zero_grad()
         if state.average is not None:
@@ -315,7 +318,7 @@ def _state(
     network: SmallNetwork, settings: ScratchSettings, lesson: Lesson, folder: Path
 ) -> RunState:
     fabric, pictures = lesson.fabric, lesson.pictures
-    optimiser = _optimiser(network, settings)
+    optimiser = optimiser_of(network, settings)
     fabric.setup_optimizers(optimiser)
     return RunState(
         folder=folder,
@@ -330,7 +333,8 @@ def _state(
     )
 
 
-def _optimiser(network: nn.Module, settings: ScratchSettings) -> torch.optim.Optimizer:
+def optimiser_of(network: nn.Module, settings: ScratchSettings) -> torch.optim.Optimizer:
+    """Return the optimiser; the learning rate is set before each step."""
     trained = [p for p in network.parameters() if p.requires_grad]
     groups = [
         {"params": [p for p in trained if p.dim() > 1], "weight_decay": settings.weight_decay},
@@ -357,7 +361,7 @@ def _set_learning_rate(
     every = steps * settings.epochs
     warm_up = round(settings.warm_up * every)
     factor = learning_rate_factor(step, every, warm_up=warm_up, shape=settings.schedule)
-    rate = factor * (settings.learning_rate or LEARNING_RATES[settings.model])
+    rate = factor * (settings.learning_rate or LEARNING_RATES[settings.optimiser][settings.model])
     for group in optimiser.param_groups:
         group["lr"] = rate
     return rate
@@ -392,17 +396,19 @@ def _varied_share(batch: Pictures, lesson: Lesson, chance: torch.Generator) -> P
     return Pictures(*mix(vary(batch.pixels, policy, drawn), targets, policy, chance)).share(fabric)
 
 
-def _regularise(network: nn.Module, settings: ScratchSettings) -> None:
+def regularise(network: nn.Module, settings: ScratchSettings) -> None:
     """Add the L1 penalty's gradient, then bound the whole gradient's norm."""
-    if not settings.l1 and settings.clip is None:
-        return
-    trained = [p for p in network.parameters() if p.grad is not None]
     if settings.l1:
-        for parameter in trained:
+        for parameter in network.parameters():
             if parameter.dim() > 1 and parameter.grad is not None:
                 parameter.grad.add_(parameter.detach().sign(), alpha=settings.l1)
-    if settings.clip is not None:
-        torch.nn.utils.clip_grad_norm_(trained, settings.clip)
+    clip(network.parameters(), settings.clip)
+
+
+def clip(parameters: Iterable[nn.Parameter], most: float | None) -> None:
+    """Bound the norm of the whole gradient; None lets it be."""
+    if most is not None:
+        torch.nn.utils.clip_grad_norm_([p for p in parameters if p.grad is not None], most)
 
 
 def judge(model: nn.Module, lesson: Lesson) -> dict[str, float]:

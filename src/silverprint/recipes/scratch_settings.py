@@ -1,12 +1,13 @@
 """How to train a network from scratch: every field is an option of `train --from-scratch`."""
 
 from dataclasses import dataclass
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
 from silverprint.data.policies import find_policy
-from silverprint.errors import ConfigError, closest
+from silverprint.errors import ConfigError
 from silverprint.models.catalogue import check_model
 from silverprint.models.network import Initialisation
+from silverprint.training.checks import Range, check_fields
 from silverprint.training.fabric import Device, Precision
 from silverprint.training.losses import ClassWeights
 from silverprint.training.schedule import Shape
@@ -25,7 +26,7 @@ class ScratchSettings:
         widths: units or channels of each layer, block or group, in place of the preset's.
         epochs: passes over the training pictures.
         batch_size: pictures a step, of all processes together.
-        learning_rate: the highest; None for one that suits the model.
+        learning_rate: the highest; None for one that suits the model and the optimiser.
         weight_decay: decoupled (AdamW), on weights, not on biases and norms.
         l1: added to the loss: this times the sum of all absolute weights.
         dropout: share of the last features silenced (mlp: of every layer's); None for the preset's.
@@ -74,20 +75,24 @@ class ScratchSettings:
     class_weights: ClassWeights = "auto"
 
     def __post_init__(self) -> None:
+        if isinstance(self.widths, int | tuple | list):
+            widths = (self.widths,) if isinstance(self.widths, int) else self.widths
+            object.__setattr__(self, "widths", tuple(widths))
+        check_fields(self, CHOICES, RANGES)
         check_model(self.model, self.preset)
-        object.__setattr__(self, "widths", tuple(self.widths))
-        for name, choices in CHOICES.items():
-            _one_of(name, getattr(self, name), choices)
         if self.augment != "auto":
             find_policy(self.augment)
-        for name, (kind, least, most, words) in RANGES.items():
-            given = getattr(self, name)
-            for value in given if isinstance(given, tuple) else (given,):
-                if value is not None and not _within(value, kind, least, most):
-                    raise ConfigError(f"{name} must lie within {words}; got {value!r}.")
+        if self.model == "resnet" and self.batch_norm is False:
+            raise ConfigError("a resnet always has batch norm; choose cnn or mlp to be without.")
+        if self.model == "mlp" and self.batch_norm and self.batch_size < 4 * self.accumulate:
+            raise ConfigError(
+                "batch norm needs several pictures at a time, so batch_size must be at least 4 "
+                f"times accumulate; got {self.batch_size} and {self.accumulate}."
+            )
 
 
-CHOICES: dict[str, tuple[str, ...]] = {
+CHOICES: dict[str, tuple[Any, ...]] = {
+    "batch_norm": (True, False),
     "initialisation": get_args(Initialisation),
     "optimiser": get_args(OptimiserName),
     "schedule": get_args(Shape),
@@ -97,7 +102,7 @@ CHOICES: dict[str, tuple[str, ...]] = {
     "class_weights": get_args(ClassWeights),
 }
 ABOVE_0 = 1e-12
-RANGES: dict[str, tuple[type, float, float, str]] = {
+RANGES: dict[str, Range] = {
     "widths": (int, 1, 65536, "1..65536"),
     "epochs": (int, 1, 100_000, "1..100000"),
     "batch_size": (int, 1, 1_000_000, "1..1000000"),
@@ -110,20 +115,5 @@ RANGES: dict[str, tuple[type, float, float, str]] = {
     "patience": (int, 1, 100_000, "1..100000"),
     "clip": (float, ABOVE_0, 1e6, "0..1000000, 0 excluded"),
     "accumulate": (int, 1, 65536, "1..65536"),
-    "seed": (int, 0, 2**31, "0..2147483648"),
+    "seed": (int, 0, 2**31 - 1, "0..2147483647"),
 }
-
-
-def _within(value: object, kind: type, least: float, most: float) -> bool:
-    numeric = (int,) if kind is int else (int, float)
-    if isinstance(value, bool) or not isinstance(value, numeric):
-        return False
-    return least <= value <= most
-
-
-def _one_of(name: str, value: object, choices: tuple[str, ...]) -> None:
-    if value not in choices:
-        raise ConfigError(
-            f"{name} must be one of {', '.join(choices)}; got {value!r}."
-            f"{closest(str(value), choices)}"
-        )

@@ -26,16 +26,25 @@ def save_checkpoint(path: Path, state: Mapping[str, Any]) -> None:
 
     Raises:
         TypeError: the state holds anything else.
+        ConfigError: it cannot be written, as where the disk is full.
     """
+    from safetensors import SafetensorError
     from safetensors.torch import save_file
 
     tensors: dict[str, Tensor] = {}
     tree = json.dumps(_described(state, tensors))
     unfinished = path.with_name(f"{path.name}.unfinished")
-    save_file(tensors, unfinished, metadata={"layout": LAYOUT, "state": tree})
-    _force_to_disk(unfinished)
-    unfinished.replace(path)
-    _force_to_disk(path.parent)
+    try:
+        save_file(tensors, unfinished, metadata={"layout": LAYOUT, "state": tree})
+        _force_to_disk(unfinished)
+        unfinished.replace(path)
+        _force_to_disk(path.parent)
+    except (OSError, SafetensorError) as error:
+        unfinished.unlink(missing_ok=True)
+        raise ConfigError(
+            f"checkpoint {path} cannot be written: {error}. Make room, then give the same command: "
+            "it goes on from the checkpoint before."
+        ) from error
 
 
 def load_checkpoint(path: Path) -> dict[str, Any]:
@@ -56,7 +65,7 @@ def load_checkpoint(path: Path) -> dict[str, Any]:
     except (OSError, SafetensorError, ValueError, KeyError) as error:
         raise ConfigError(
             f"checkpoint {path} cannot be read: {type(error).__name__}: {error}. "
-            "Delete it to train from the beginning."
+            "Give --fresh to train from the beginning."
         ) from error
 
 

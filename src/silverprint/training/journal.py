@@ -54,24 +54,27 @@ class Journal:
             file.write(json.dumps(line) + "\n")
         self._mirror.write(epoch, values)
 
-    def curves(self) -> dict[str, list[float]]:
-        """Return every measure by epoch."""
-        names = dict.fromkeys(name for line in self.epochs for name in line if name != "epoch")
-        return {name: [line[name] for line in self.epochs if name in line] for name in names}
-
     def close(self) -> None:
         """Let the tracker write what it still holds."""
         self._mirror.close()
 
 
 def read_journal(folder: Path) -> list[dict[str, Any]]:
-    """Return the whole lines of a run's metrics, oldest first; none where there is no file."""
+    """Return a run's metrics, oldest first, up to a line that is not whole; none without a file."""
     try:
-        text = (folder / METRICS).read_text("utf-8")
+        text = (folder / METRICS).read_text("utf-8", "replace")
     except FileNotFoundError:
         return []
-    whole = [line for line in text.splitlines(keepends=True) if line.endswith("\n")]
-    return [json.loads(line) for line in whole]
+    lines: list[dict[str, Any]] = []
+    for line in text.splitlines(keepends=True):
+        try:
+            found = json.loads(line)
+        except json.JSONDecodeError:
+            found = None
+        if not (isinstance(found, dict) and "epoch" in found and line.endswith("\n")):
+            break  # half written, or damaged: the checkpoint knows what is lost with it
+        lines.append(found)
+    return lines
 
 
 class _Nowhere:

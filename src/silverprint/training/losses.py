@@ -46,16 +46,6 @@ def _weight_of(targets: Tensor, class_weight: Tensor) -> Tensor:
     return targets @ class_weight
 
 
-def loss_of(
-    logits: Tensor, targets: Tensor, link: Link, *, smoothing: float = 0.0,
-    class_weight: Tensor | None = None,
-) -> Tensor:  # fmt: skip
-    """Return the mean of `row_losses`, a scalar."""
-    return row_losses(
-        logits, targets, link, smoothing=smoothing, class_weight=class_weight
-    ).mean()  # fmt: skip
-
-
 def correct(logits: Tensor, targets: Tensor, link: Link) -> Tensor:
     """Return (n,) bool: whether the likeliest class, or every one of the answers, is right.
 

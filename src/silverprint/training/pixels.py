@@ -1,5 +1,6 @@
 """A whole dataset as one array of uint8 pixels, for networks that see pictures many times."""
 
+import math
 import os
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -16,6 +17,7 @@ from silverprint.errors import ImageError
 from silverprint.runtime.images import decode
 from silverprint.runtime.preprocessing import Preprocessing
 from silverprint.training.progress import Advance
+from silverprint.training.room import take_room
 
 CHUNK = 64  # pictures a thread reads at a time
 SAMPLE = 64  # pictures that tell whether a dataset is grey
@@ -68,13 +70,18 @@ def load_pixels(
         channels: 3, or 1 for luma.
         file: where to keep the pixels; None keeps them in memory.
         advance: called with the number of pictures that are done since the last call.
+
+    Raises:
+        ConfigError: the disk has no room for the file.
     """
     shape = (len(rows), channels, preprocessing.size, preprocessing.size)
     values: NDArray[np.uint8]
     if file is None or not len(rows):
         values = np.empty(shape, dtype=np.uint8)
     else:
-        values = np.memmap(file, dtype=np.uint8, mode="w+", shape=shape)
+        what = f"{len(rows):,} pictures of {preprocessing.size} pixels"
+        take_room(file, math.prod(shape), what, "or name another cache in SILVERPRINT_CACHE")
+        values = np.memmap(file, dtype=np.uint8, mode="r+", shape=shape)
     kept: list[int] = []
     digests: list[bytes] = []
     refused: list[tuple[str, str]] = []

@@ -86,7 +86,7 @@ class RunState:
         if not self.fabric.is_global_zero:
             return
         state = {
-            "identity": self.identity,
+            "identity": self._identity(),
             "epoch": self.epoch,
             "step": self.step,
             "best_epoch": self.best_epoch,
@@ -154,11 +154,13 @@ class RunState:
                 f"{learning_rate:.3g}; try a learning rate ten times smaller, or --clip 1."
             )
 
+    def _identity(self) -> dict[str, Any]:
+        return {**self.identity, "processes": self.fabric.world_size}
+
     def _refuse_another(self, path: Path, found: Mapping[str, Any]) -> None:
-        differs = [name for name in self.identity if found.get(name) != self.identity[name]]
-        if differs:
-            name = differs[0]
-            raise ConfigError(
-                f"checkpoint {path} belongs to a run with {name} {found.get(name)!r}, not "
-                f"{self.identity[name]!r}; give this run another folder, or delete that one."
-            )
+        for name, mine in self._identity().items():
+            if found.get(name) != mine:
+                raise ConfigError(
+                    f"checkpoint {path} belongs to a run with {name} {found.get(name)!r}, not "
+                    f"{mine!r}; go on as it began, or give --fresh to train from the beginning."
+                )

@@ -7,7 +7,6 @@ they may be larger than it. A stopped run goes on where the file ends.
 
 import json
 import math
-import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,8 +16,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from silverprint.errors import ConfigError
 from silverprint.training.progress import Advance
+from silverprint.training.room import take_room
 
 CHUNK = 32  # pictures that go through the front at once
 NOTED = 8  # chunks between two notes of how far it is
@@ -97,19 +96,12 @@ def _open(file: Path, described: dict[str, Any]) -> tuple[np.memmap[Any, Any], i
         return np.memmap(file, dtype=stored, mode="r+", shape=shape), done
     for old in (_note_of(file), file):
         old.unlink(missing_ok=True)
-    _check_room(file, shape, np.dtype(stored).itemsize)
-    return np.memmap(file, dtype=stored, mode="w+", shape=shape), 0
-
-
-def _check_room(file: Path, shape: tuple[int, ...], width: int) -> None:
-    needed = math.prod(shape) * width
-    free = shutil.disk_usage(file.parent).free
-    if needed > free:
-        raise ConfigError(
-            f"{shape[0]} views of {shape[1]:,} pictures take {needed / 2**30:,.1f} GiB in "
-            f"{file.parent}, where {free / 2**30:,.1f} GiB are free; choose fewer views, fewer "
-            "stages to train, or a cache on another disk."
-        )
+    take_room(
+        file, math.prod(shape) * np.dtype(stored).itemsize,
+        f"{shape[0]} views of {shape[1]:,} pictures",
+        "or choose fewer views, fewer stages to train, or another cache in SILVERPRINT_CACHE",
+    )  # fmt: skip
+    return np.memmap(file, dtype=stored, mode="r+", shape=shape), 0
 
 
 def _note_of(file: Path) -> Path:

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from filelock import FileLock, Timeout
 from numpy.typing import NDArray
 
 from silverprint import __version__
@@ -25,7 +26,7 @@ from silverprint.backbones.prepare import write_network
 from silverprint.backbones.registry import BackboneChoice
 from silverprint.backbones.verify import PICTURES, verify_network
 from silverprint.data.table import Dataset
-from silverprint.errors import DataError
+from silverprint.errors import ConfigError, DataError
 from silverprint.runtime.paths import cache_folder
 from silverprint.runtime.preprocessing import Preprocessing
 from silverprint.training.pixels import PixelData
@@ -40,6 +41,7 @@ if TYPE_CHECKING:
 
 KEPT_SECONDS = 30 * 24 * 3600  # a stopped run that nobody took up in this time is forgotten
 SPARE = 8 / 7  # of the network's input: 256 px for 224
+_HELD: dict[Path, FileLock] = {}  # the folders that are this process's
 LARGEST_SIDE = 64  # pixels; what larger pictures are reduced to, unless a size is asked for
 
 
@@ -65,7 +67,13 @@ def main_process_first() -> Iterator[None]:
 
 
 def run_folder(run: Training, recipe: Any) -> Path:
-    """Return the folder of this very run, whether or not an earlier process began it."""
+    """Return the folder of this very run, whether or not an earlier process began it.
+
+    It belongs to this process until that ends.
+
+    Raises:
+        ConfigError: another process is at the same run.
+    """
     dataset = run.dataset
     digest = hashlib.sha256()
     for part in (*run.seen.digests, dataset.labels.tobytes(), dataset.splits.tobytes()):
@@ -76,20 +84,35 @@ def run_folder(run: Training, recipe: Any) -> Path:
         told.append(run.chosen.row())
     digest.update(json.dumps(told, sort_keys=True, default=str).encode())
     folder = cache_folder() / "runs" / digest.hexdigest()[:16]
-    if run.settings.fresh and main_process():
-        shutil.rmtree(folder, ignore_errors=True)
+    if main_process():
+        _hold(folder)
+        if run.settings.fresh:
+            shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True, exist_ok=True)
     return folder
+
+
+def _hold(folder: Path) -> None:
+    locks = cache_folder() / "locks"
+    locks.mkdir(parents=True, exist_ok=True)
+    lock = _HELD.setdefault(folder, FileLock(locks / folder.name))
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        raise ConfigError(
+            "another process is at this very run, with the same pictures and settings; wait for "
+            "it, or give another --seed."
+        ) from None
 
 
 def forget_stopped_runs(run: Training) -> None:
     """Remove this run's folder, and those that were left long ago."""
     if run.folder is not None:
         shutil.rmtree(run.folder, ignore_errors=True)
-    for folder in (cache_folder() / "runs").glob("*"):
-        with contextlib.suppress(FileNotFoundError):
-            if time.time() - folder.stat().st_mtime > KEPT_SECONDS:
-                shutil.rmtree(folder, ignore_errors=True)
+    for left in (*(cache_folder() / "runs").glob("*"), *(cache_folder() / "locks").glob("*")):
+        with contextlib.suppress(OSError):
+            if time.time() - left.stat().st_mtime > KEPT_SECONDS:
+                shutil.rmtree(left) if left.is_dir() else left.unlink()
 
 
 def from_scratch(dataset: Dataset, settings: TrainSettings, progress: Progress) -> Training:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from silverprint.backbones.registry import DEFAULT_BACKBONE
 from silverprint.errors import ConfigError, closest
 from silverprint.runtime.preprocessing import Fit, Preprocessing
+from silverprint.training.checks import Range, check_fields
 
 if TYPE_CHECKING:
     from silverprint.models.network import Initialisation
@@ -18,7 +19,19 @@ if TYPE_CHECKING:
     from silverprint.recipes.heads import FitSettings
     from silverprint.recipes.scratch import ScratchSettings
 
+CHOICES = {"class_weights": ("auto", "balanced", "none"), "track": ("tensorboard", "mlflow")}
+RANGES: dict[str, Range] = {
+    "size": (int, 16, 2048, "16..2048 pixels"),
+    "epochs": (int, 1, 100_000, "1..100000"),
+    "patience": (int, 1, 100_000, "1..100000"),
+    "folds": (int, 2, 1000, "2..1000"),
+    "validation_fraction": (float, 1e-6, 1 - 1e-6, "0..1, both excluded"),
+    "seed": (int, 0, 2**31 - 1, "0..2147483647"),
+    "cache_limit": (int, 0, 2**63, "0 bytes and more"),
+}
+FREE = ("weights", "scratch", "finetuning")  # fields that are checked elsewhere
 LISTS = ("widths",)  # settings of a recipe that are lists
+OF_PRETRAINED = ("backbone", "weights", "backbone_options", "engine", "hidden_size", "folds")
 SHARED = ("seed", "class_weights")  # what a recipe takes and what is settled outside of it
 
 
@@ -82,23 +95,8 @@ class TrainSettings:
     finetuning: "FinetuneSettings | None" = None
 
     def __post_init__(self) -> None:
+        check_fields(self, CHOICES, RANGES, free=FREE)
         Preprocessing(224 if self.size is None else self.size, self.fit)  # checks both
-        if not 0 <= self.seed < 2**31:
-            raise ConfigError(f"seed must lie within 0..2147483647; got {self.seed}.")
-        if self.validation_fraction is not None and not 0 < self.validation_fraction < 1:
-            raise ConfigError(
-                f"validation_fraction must lie between 0 and 1; got {self.validation_fraction}."
-            )
-        if self.folds < 2:
-            raise ConfigError(f"folds must be at least 2; got {self.folds}.")
-        if self.class_weights not in ("auto", "balanced", "none"):
-            raise ConfigError(
-                f"class_weights must be auto, balanced or none; got {self.class_weights!r}."
-            )
-        if self.cache_limit < 0:
-            raise ConfigError(f"cache_limit must not be negative; got {self.cache_limit}.")
-        if self.track not in (None, "tensorboard", "mlflow"):
-            raise ConfigError(f"track must be tensorboard or mlflow; got {self.track!r}.")
 
     @classmethod
     def of(
@@ -113,6 +111,9 @@ class TrainSettings:
         Raises:
             ConfigError: a keyword is unknown, or a value is outside its range.
         """
+        for name, wish in (("from_scratch", from_scratch), ("finetune", finetune)):
+            if not isinstance(wish, bool):
+                raise ConfigError(f"{name} must be true or false; got {wish!r}.")
         if from_scratch and finetune:
             raise ConfigError("from_scratch and finetune exclude each other; choose one.")
         known = {field.name: field for field in dataclasses.fields(cls)}
@@ -121,13 +122,21 @@ class TrainSettings:
         own = {name: given.pop(name) for name in list(given) if name in recipe}
         for name, value in given.items():
             if name not in known:
-                raise ConfigError(_unknown(name, [*known, *recipe], from_scratch or finetune))
+                raise ConfigError(_unknown(name, [*known, *recipe], from_scratch, finetune))
+            if from_scratch and name in OF_PRETRAINED:
+                raise ConfigError(
+                    f"{name} is of a pretrained network and its head, which from_scratch has not; "
+                    "leave one of the two out."
+                )
             if known[name].default == () and not isinstance(value, list | tuple):
                 given[name] = (value,)
             elif isinstance(value, list):
                 given[name] = tuple(value)
-        if given.get("weights") is not None:
-            given["weights"] = Path(given["weights"])
+        weights = given.get("weights")
+        if weights is not None:
+            if not isinstance(weights, str | Path):
+                raise ConfigError(f"weights must be the name of a file; got {weights!r}.")
+            given["weights"] = Path(weights)
         if not (from_scratch or finetune):
             return cls(**given)
         chosen: dict[str, Any] = {
@@ -244,9 +253,10 @@ def _as_list(value: Any) -> tuple[Any, ...]:
     return tuple(value) if isinstance(value, list | tuple) else (value,)
 
 
-def _unknown(name: str, known: list[str], recipe: bool) -> str:
-    if not recipe:
-        for keyword in ("from_scratch", "finetune"):
-            if name in _recipe_keywords(keyword == "from_scratch", keyword == "finetune"):
-                return f"setting {name!r} needs {keyword}; give that too."
+def _unknown(name: str, known: list[str], from_scratch: bool, finetune: bool) -> str:
+    instead = "instead" if from_scratch or finetune else "too"
+    if not from_scratch and name in _recipe_keywords(True, False):
+        return f"setting {name!r} needs from_scratch; give that {instead}."
+    if not finetune and name in _recipe_keywords(False, True):
+        return f"setting {name!r} needs finetune; give that {instead}."
     return f"setting {name!r} is unknown.{closest(name, known)}"
