@@ -166,3 +166,25 @@ def test_where_nothing_can_be_read(cli, tmp_path) -> None:
     ran = cli("audit", tmp_path / "photos", "-q")
     assert ran.code == 2
     assert "none of 2 pictures can be read; the first: cat/x.jpg" in ran.err
+
+
+@pytest.mark.slow
+@pytest.mark.shared
+def test_what_a_person_saw_in_the_clothing_photos(cli, shared_data, tmp_path) -> None:
+    page = tmp_path / "page.html"
+    result = cli("audit", shared_data / "clothing", "--out", page, "--json", "-q").json
+    one_photo = [
+        "train/shorts/6075b4a5-5b1a-4ce0-aea0-9dbfbca7c35c.jpg",
+        "train/skirt/637a56e4-7fa6-4f75-8859-0f8902461554.jpg",
+    ]
+    assert files_of(result, "contradiction") == [one_photo]
+    assert sorted(files_of(result, "near_duplicate")) == [
+        [
+            "train/dress/b59e4d4a-a283-4868-8a81-2f24d8b9c8d8.jpg",
+            "train/dress/e6a8b33f-279c-4072-8dba-229d94205e55.jpg",
+        ],
+        one_photo,
+    ]
+    assert not files_of(result, "unreadable")
+    assert not files_of(result, "leak")
+    assert page.stat().st_size < 2_000_000

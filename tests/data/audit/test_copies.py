@@ -42,6 +42,21 @@ def test_an_altered_copy_matches_its_original_and_no_other(draw, facts_of, how, 
     assert max(others) < 0.8
 
 
+def test_what_a_still_camera_sees_twice_is_no_copy_if_something_moved(draw, facts_of) -> None:
+    scene, thing = draw(0, (320, 320)), draw(1, (60, 60))
+    before, after, later = scene.copy(), scene.copy(), scene.copy()
+    before.paste(thing, (20, 200))
+    after.paste(thing, (220, 30))
+    later.paste(thing, (21, 200))
+    found = match(facts_of(before, after, later).thumbnails, np.array([[0, 1], [0, 2]]))
+    assert found[0] < 0.5
+    assert found[1] > 0.9
+
+
+def test_no_pairs_no_matches(draw, facts_of) -> None:
+    assert match(facts_of(draw(0)).thumbnails, np.zeros((0, 2), np.int64)).shape == (0,)
+
+
 def test_blank_pictures_match_nothing(facts_of) -> None:
     from PIL import Image
 

@@ -4,11 +4,14 @@
 
 A network proposes: pictures whose features are alike. Pixels decide: one of the two, whole, is laid
 over the other's best window, first coarsely (16 x 16 grey cells on 256 windows, mirrored too), then
-finely, and the edges have to agree there. Only neighbours are compared, so the work grows with the
-number of pictures, not of pairs.
+finely, and the edges have to agree there, in every part of the picture: what a camera that stands
+still sees twice is no copy if something moved. Only neighbours are compared, so the work grows with
+the number of pictures, not of pairs.
 """
 
+import os
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
@@ -17,16 +20,21 @@ from numpy.typing import NDArray
 from silverprint.data.audit.facts import SIDE
 from silverprint.data.audit.similar import Neighbours, directions, find_neighbours
 
-NEIGHBOURS = 10  # of each picture, that may be copies of it
-ALIKE = 0.85  # least cosine of two copies' features
-SIMILAR = 0.85  # least correlation of grey cells, for a closer look
+NEIGHBOURS = 10  # of each picture, that are known
+NEAREST = 4  # of these, that may be copies if they are alike; the others have to be very much so
+ALIKE, VERY_ALIKE = 0.8, 0.9  # least cosines of two copies' features
+SIMILAR = 0.8  # least correlation of grey cells, for a closer look
 PROMISING = 0.5  # least correlation of edges after the first step of that
-SAME = 0.92  # least correlation of edges in the end
+SAME = 0.85  # least correlation of edges in the end
+EVERYWHERE = 0.83  # and in each of PARTS x PARTS parts that has edges
+PARTS = 3
+FAINT = 0.25  # share of the mean energy under which a part has no edges
 CELLS, FINE_CELLS = 16, 32
 HALF = SIDE // 2  # pixels are enough for the coarse look
 SCALES = (1.0, 0.94, 0.88, 0.82, 0.76, 0.7)  # sides of the windows, as shares of the picture's
 STEPS = (0.04, 0.02, 0.01)  # by which a window's edges are moved
-CHUNK = 128  # pictures or pairs in memory at once, 262 kB each
+CHUNK = 128  # pairs in a thread's memory at once, of about half a megabyte each
+THREADS = min(4, os.cpu_count() or 1)
 
 # A window is (top, bottom, left, right), shares of the picture's height and width.
 WHOLE = np.array([[0.0, 1.0, 0.0, 1.0]])
@@ -94,10 +102,11 @@ def near_duplicates(
 ) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
     """Return pairs of rows (m, 2) that show one picture, and how well they match, (m,) up to 1."""
     count, k = neighbours.rows.shape
+    least = np.where(np.arange(k) < NEAREST, ALIKE, VERY_ALIKE)
     pairs = np.stack([np.repeat(np.arange(count), k), neighbours.rows.ravel()], axis=1)
-    pairs = np.unique(np.sort(pairs[neighbours.cosines.ravel() >= ALIKE], axis=1), axis=0)
+    pairs = np.unique(np.sort(pairs[(neighbours.cosines >= least).ravel()], axis=1), axis=0)
     scores = match(thumbnails, pairs)
-    same = scores >= SAME
+    same = scores >= EVERYWHERE
     return pairs[same], scores[same]
 
 
@@ -122,20 +131,23 @@ def join_pairs(pairs: NDArray[np.int64], count: int) -> NDArray[np.int64]:
 def match(thumbnails: NDArray[np.uint8], pairs: NDArray[np.int64]) -> NDArray[np.float32]:
     """Return how well the edges of one of each pair agree with the best window of the other.
 
+    It is the agreement of the part of the picture where it is worst.
+
     Args:
         thumbnails: (n, SIDE, SIDE) grey.
         pairs: (m, 2) rows.
 
     Returns:
-        (m,) correlations, up to 1; 0 where a coarse look rules a copy out.
+        (m,) correlations, up to 1; 0 where the picture as a whole rules a copy out.
     """
-    scores = np.zeros(len(pairs), dtype=np.float32)
-    for start in range(0, len(pairs), CHUNK):
-        part = pairs[start : start + CHUNK]
-        scores[start : start + CHUNK] = _match(
-            thumbnails[part[:, 0]].astype(np.float32), thumbnails[part[:, 1]].astype(np.float32)
-        )
-    return scores
+
+    def match_some(start: int) -> NDArray[np.float32]:
+        one, other = pairs[start : start + CHUNK].T
+        return _match(thumbnails[one].astype(np.float32), thumbnails[other].astype(np.float32))
+
+    with ThreadPoolExecutor(THREADS, "match") as pool:
+        parts = list(pool.map(match_some, range(0, len(pairs), CHUNK)))
+    return np.concatenate([*parts, np.zeros(0, np.float32)])
 
 
 def _match(one: NDArray[np.float32], other: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -156,7 +168,9 @@ def _match(one: NDArray[np.float32], other: NDArray[np.float32]) -> NDArray[np.f
             break
         edges, window[left] = _adjusted(large[left], small[left], window[left], step)
         scores[left] = edges
-        left = left[edges >= PROMISING]
+        left = left[edges >= (PROMISING if step > STEPS[-1] else SAME)]
+    scores[:] = 0
+    scores[left] = _worst_part(large[left], small[left], window[left])
     return scores
 
 
@@ -211,14 +225,37 @@ def _adjusted(
     return best, window
 
 
+def _worst_part(
+    large: NDArray[np.float32], small: NDArray[np.float32], window: NDArray[np.float64]
+) -> NDArray[np.float32]:
+    """Return the lowest correlation (m,) of edges in any part that has some."""
+    one = _parts(_cells(large, window, FINE_CELLS))
+    other = _parts(_cells(small, WHOLE, FINE_CELLS))
+    energy = np.maximum((one * one).sum(axis=2), (other * other).sum(axis=2))
+    length = np.sqrt((one * one).sum(axis=2) * (other * other).sum(axis=2))
+    agreement = (one * other).sum(axis=2) / np.maximum(length, 1)
+    faint = energy < FAINT * energy.mean(axis=1, keepdims=True)
+    result: NDArray[np.float32] = np.where(faint, 1, agreement).min(axis=1).astype(np.float32)
+    return result
+
+
+def _parts(cells: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Return differences of neighbouring cells by part, (m, PARTS * PARTS, some)."""
+    side = (FINE_CELLS - 1) // PARTS
+    whole = side * PARTS
+    down = np.diff(cells, axis=1)[:, :whole, :whole]
+    across = np.diff(cells, axis=2)[:, :whole, :whole]
+    both = np.stack([down, across], axis=1).reshape(-1, 2, PARTS, side, PARTS, side)
+    return both.transpose(0, 2, 4, 1, 3, 5).reshape(-1, PARTS**2, 2 * side**2)
+
+
 def _cells(
     pictures: NDArray[np.float32], window: NDArray[np.float64], cells: int
 ) -> NDArray[np.float32]:
     """Return the mean grey of a window's cells, (m, cells, cells); one window for each, or all."""
     rows = _averages(window[:, 0], window[:, 1], cells)
     columns = _averages(window[:, 2], window[:, 3], cells)
-    result: NDArray[np.float32] = rows @ pictures @ columns.transpose(0, 2, 1)
-    return result
+    return np.asarray(rows @ pictures @ columns.transpose(0, 2, 1), dtype=np.float32)
 
 
 def _averages(

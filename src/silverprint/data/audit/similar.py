@@ -26,7 +26,8 @@ class Neighbours:
 def directions(features: NDArray[np.float32]) -> NDArray[np.float32]:
     """Return features (n, d), each of length 1."""
     length = np.linalg.norm(features, axis=1, keepdims=True).astype(np.float32)
-    return features / np.maximum(length, np.float32(1e-12))
+    result: NDArray[np.float32] = features / np.maximum(length, np.float32(1e-12))
+    return result
 
 
 def find_neighbours(directed: NDArray[np.float32], k: int, seed: int = 0) -> Neighbours:
