@@ -3,13 +3,16 @@
 A class's threshold is the mean probability that its own pictures have of it. A label is
 confidently off if another class reaches its threshold, and is the highest that does (Northcutt,
 Jiang, Chuang 2021, Confident Learning). How many labels are off tells how many are wrong; which
-ones, tells the probability of the given class: the lowest are taken.
+ones, tells the probability of the given class: the lowest are taken, where another class is likely
+enough to be named.
 """
 
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+
+RIVAL = 0.3  # least probability of the other class
 
 
 @dataclass(frozen=True)
@@ -51,6 +54,7 @@ def suspect_labels(probabilities: NDArray[np.float32], labels: NDArray[np.int64]
     return [
         Suspect(int(row), int(labels[row]), int(likely[row]), float(own[row]), float(rival))
         for row, rival in zip(rows, probabilities[rows, likely[rows]], strict=True)
+        if rival >= RIVAL
     ]
 
 
