@@ -51,8 +51,11 @@ def test_int8_is_judged_by_pictures_that_did_not_calibrate_it(
     assert (found.cost.split, found.cost.pictures) == ("test", 18)
     assert found.cost.before == 1
     assert found.cost.drop <= 0.01
-    kinds = {node.op_type for node in onnx.load(tmp_path / "a.onnx").graph.node}
-    assert {"QuantizeLinear", "DequantizeLinear", "If"} <= kinds
+    nodes = onnx.load(tmp_path / "a.onnx").graph.node
+    kept = {node.output[0] for node in nodes if node.op_type == "DequantizeLinear"}
+    convolutions = [node.input[1] in kept for node in nodes if node.op_type == "Conv"]
+    assert convolutions == [False] * 7 + [True] * 42  # the first seventh stays f32
+    assert "If" in {node.op_type for node in nodes}  # preprocessing is inside
     assert found.size < 0.5 * (trained.bundle / "model.onnx").stat().st_size
     assert 0 < found.parity.largest < 0.5
 
@@ -61,6 +64,23 @@ def test_int8_sets_pictures_aside_where_none_are(trained, tmp_path) -> None:
     found = exported(trained, tmp_path / "a", read(trained.photos), to="onnx", int8=True)
     assert found.cost is not None
     assert (found.cost.split, found.cost.pictures) == ("validation", 6)
+
+
+def test_int8_of_int8_is_refused(trained, tmp_path) -> None:
+    bundle = read_bundle(trained.bundle)
+    bundle.manifest["architecture"]["engine"] = "openvino-int8"
+    settings = ExportSettings("onnx", int8=True)
+    with pytest.raises(ConfigError, match="holds an int8 network already; leave out --int8"):
+        export_bundle(bundle, tmp_path / "a", settings, read(trained.photos), QUIET)
+
+
+def test_int8_without_a_picture_to_calibrate_on(trained, make_photos, tmp_path) -> None:
+    classes = {"cat": 2, "dog": 2, "emu": 2}
+    photos = make_photos(tmp_path / "p", classes, splits=("train", "test"))
+    for file in (photos / "train").rglob("*.jpg"):
+        file.write_bytes(b"")
+    with pytest.raises(DataError, match="no training picture can be read to calibrate int8 on"):
+        exported(trained, tmp_path / "a", read(photos), to="onnx", int8=True)
 
 
 @pytest.fixture
@@ -93,7 +113,7 @@ def test_what_disagrees_is_refused_and_leaves_nothing(to, module, trained, tmp_p
 def test_int8_that_costs_too_much_is_refused_and_leaves_nothing(
     trained, make_photos, tmp_path, monkeypatch
 ) -> None:
-    def ruin(graph, made, _pixels) -> None:
+    def ruin(graph, made, *_) -> None:
         model = onnx.load(graph)
         for tensor in model.graph.initializer:
             values = onnx.numpy_helper.to_array(tensor)
