@@ -101,7 +101,9 @@ def test_the_runtime_may_be_a_link(bundle, tmp_path) -> None:
     assert policy(tmp_path / "site").count(" https://example.org;") == 2
 
 
-@pytest.mark.parametrize("link", ["ftp://example.org/dist", "https://", "https://x.org/?a=1"])
+@pytest.mark.parametrize(
+    "link", ["ftp://x.org/dist", "https://", "https://x.org/?a=1", 'https://x"y/dist']
+)
 def test_a_link_of_another_kind_is_refused(bundle, tmp_path, link) -> None:
     with pytest.raises(ConfigError, match=r"--runtime takes a folder, or the http\(s\) address"):
         write_web(bundle, tmp_path / "site", runtime=link, mode="classify")
@@ -168,7 +170,11 @@ def test_the_files_come_out_of_npms_archive(bundle, dist, tmp_path, monkeypatch,
 
 
 class Quiet(SimpleHTTPRequestHandler):
-    """Static files, and nothing said."""
+    """Static files for pages of any origin, and nothing said."""
+
+    def end_headers(self) -> None:
+        self.send_header("Access-Control-Allow-Origin", "*")
+        super().end_headers()
 
     def log_message(self, *_) -> None:
         pass
@@ -368,6 +374,18 @@ def test_a_folder_that_was_copied_in_part_is_a_sentence(browser, runtime, bundle
         page.wait_for_selector("#trouble")
         wanted = "model.onnx is missing (404). Copy the whole folder there."
         assert page.inner_text("#trouble") == wanted
+        page.close()
+
+
+@pytest.mark.slow
+def test_the_runtime_is_loaded_from_another_address(browser, runtime, bundle, tmp_path) -> None:
+    Image.new("RGB", (20, 20), (10, 10, 200)).save(tmp_path / "blue.png")
+    with static_server(runtime) as elsewhere, static_server(tmp_path / "site") as address:
+        write_web(bundle, tmp_path / "site", runtime=elsewhere, mode="classify")
+        page = browser.new_page()
+        page.goto(address)
+        page.set_input_files("#files", tmp_path / "blue.png")
+        page.wait_for_selector(".picture .label:text-is('blue')")
         page.close()
 
 

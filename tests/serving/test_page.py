@@ -287,8 +287,8 @@ def test_an_answer_is_read_out(visit) -> None:
 @pytest.mark.parametrize(
     ("task", "said", "shown"),
     [
-        ("single-label", {"label": "unknown"}, "Unknown"),
-        ("single-label", {"unknown": True}, "Unknown"),
+        ("single-label", {"label": "unknown", "unknown": True}, "Unknown"),
+        ("multi-label", {"label": "unknown", "unknown": True}, "Unknown"),
         ("multi-label", {"label": ""}, "None of them"),
         ("multi-label", {"label": "hat|shoes"}, "hat, shoes"),
     ],

@@ -7,6 +7,7 @@ model.onnx               the bundle's own
 """
 
 import json
+import math
 import re
 import shutil
 import subprocess
@@ -86,25 +87,18 @@ def _standing_alone(html: str, script: str) -> str:
 
 
 def _put_config(bundle: Bundle, site: Path, runtime: dict[str, Any], mode: str) -> None:
+    farthest = bundle.farthest()
     config = {
         "name": bundle.manifest.get("name") or bundle.path.name,
         "task": bundle.task,
         "classes": bundle.classes,
         "mode": mode,
         "decode_side": bundle.decode_side,
-        "unknown_beyond": _unknown_beyond(bundle.manifest.get("unknown")),
+        "unknown_beyond": None if math.isinf(farthest) else farthest,
         "model": {"path": MODEL, "bytes": (site / MODEL).stat().st_size},
         "runtime": runtime,
     }
     (site / CONFIG).write_text(json.dumps(config, ensure_ascii=False, indent=2) + "\n", "utf-8")
-
-
-def _unknown_beyond(unknown: Any) -> float | None:
-    """Return the distance from which a picture is unknown; None where the bundle tells none."""
-    if not isinstance(unknown, dict):
-        return None
-    distances = unknown["distances"]  # quantiles, of equal steps from 0 to 1
-    return float(distances[round(unknown["accept"] * (len(distances) - 1))])
 
 
 # ---- onnxruntime-web ----
@@ -124,7 +118,8 @@ def _put_runtime(runtime: str | None, site: Path) -> dict[str, Any]:
 
 def _linked(address: str) -> dict[str, Any]:
     parts = urlsplit(address)
-    if parts.scheme not in ("http", "https") or not parts.netloc or parts.query or parts.fragment:
+    plain = re.fullmatch(r"[\w.:\[\]-]+", parts.netloc) and not (parts.query or parts.fragment)
+    if parts.scheme not in ("http", "https") or not plain:
         raise ConfigError(
             f"--runtime takes a folder, or the http(s) address of one with onnxruntime-web's dist "
             f"files; got {address!r}."

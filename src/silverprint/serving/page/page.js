@@ -98,14 +98,12 @@ function announce(words) {
   at("said").textContent = words;
 }
 
+/** Return what is said of a picture: {label, share, unknown}. */
 function verdict(answer) {
-  const unknown = answer.unknown === true || !answer.label
-    || (answer.label === "unknown" && !model.classes.includes("unknown"));
-  if (!unknown) {
-    const labels = model.task === "multi-label" ? answer.label.split("|") : [answer.label];
-    return { label: labels.join(", "), share: labels.length > 1 ? "" : percent(answer.probability), unknown };
-  }
-  return { label: model.task === "multi-label" ? "None of them" : "Unknown", share: "", unknown };
+  if (answer.unknown) return { label: "Unknown", share: "", unknown: true };
+  if (!answer.label) return { label: "None of them", share: "", unknown: true };
+  const labels = model.task === "multi-label" ? answer.label.split("|") : [answer.label];
+  return { label: labels.join(", "), share: labels.length > 1 ? "" : percent(answer.probability), unknown: false };
 }
 
 /** Show an answer, in the same elements as the last one where there was one. */
