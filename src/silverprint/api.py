@@ -25,9 +25,9 @@ class Model:
         bundle: where it is and what it says of itself.
     """
 
-    def __init__(self, bundle: Bundle) -> None:
+    def __init__(self, bundle: Bundle, accept: float | None = None) -> None:
         self.bundle = bundle
-        self._predictor = Predictor(bundle)
+        self._predictor = Predictor(bundle, accept)
 
     @property
     def classes(self) -> tuple[str, ...]:
@@ -120,13 +120,19 @@ def train(
     return model
 
 
-def load(bundle: str | PathLike[str]) -> Model:
+def load(bundle: str | PathLike[str], *, accept: float | None = None) -> Model:
     """Load a bundle, or "imagenet", or "imagenet:BACKBONE" for another pretrained network.
+
+    Args:
+        bundle: its folder, or that name.
+        accept: share of known pictures to answer, 0..1; the others, and pictures of something
+            else, are "unknown". None for the bundle's own, 0.95.
 
     Raises:
         BundleError: it is missing, damaged, or of another format version.
+        ConfigError: `accept` is outside its range, or the bundle cannot tell.
     """
-    return Model(open_bundle(bundle))
+    return Model(open_bundle(bundle), accept)
 
 
 def list_backbones() -> list[str]:

@@ -5,13 +5,16 @@ import json
 import subprocess
 import sys
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from PIL import Image
 
-from silverprint.errors import BundleError, ImageError
-from silverprint.runtime.bundle import read_bundle
+from silverprint.errors import BundleError, ConfigError, ImageError
+from silverprint.runtime.bundle import Bundle, read_bundle
 from silverprint.runtime.predictor import Prediction, Predictor
 
 RED, GREEN, BLUE = ((250, 5, 5), (5, 250, 5), (5, 5, 250))
@@ -88,6 +91,45 @@ def test_multi_label_names_every_class_from_one_half_on(make_bundle) -> None:
     assert black.label == ""
     assert black.probability < 0.01
     assert predictor.answer("a", np.array([0.5, 0.1, 0.49], np.float32)).label == "red"
+
+
+def told(accept: float) -> dict[str, object]:
+    """Distances of known pictures: 0, 0.01, ..., 1."""
+    return {"accept": accept, "distances": [step / 100 for step in range(101)]}
+
+
+def test_too_far_is_unknown(make_bundle) -> None:
+    bundle = read_bundle(make_bundle(distance=True, unknown=told(0.3)))
+    red, olive = colour(*RED), colour(91, 90, 0)
+    known, strange = Predictor(bundle).predict([red, olive])  # about 45 degrees from red and green
+    assert (known.label, known.unknown) == ("red", False)
+    assert "unknown" not in known.to_json()
+    assert (strange.label, strange.unknown) == ("red", False)  # 0.289 is just near enough
+    (strange,) = Predictor(bundle, accept=0.28).predict([olive])
+    assert (strange.label, strange.unknown) == ("unknown", True)
+    assert strange.to_json()["unknown"] is True
+    assert [label for label, _ in strange.top] == ["red", "green", "blue"]
+    (answered,) = Predictor(bundle, accept=1).predict([olive])
+    assert not answered.unknown
+
+
+@given(st.floats(0.01, 0.99), st.floats(0.01, 0.99))
+def test_a_larger_share_reaches_farther(one, other) -> None:
+    bundle = Bundle(Path("b"), {"unknown": told(0.95)})
+    assert bundle.farthest() == pytest.approx(0.95)
+    assert bundle.farthest(one) == pytest.approx(one)
+    assert (one < other) == (bundle.farthest(one) < bundle.farthest(other))
+    assert bundle.farthest(1) == float("inf")
+
+
+def test_a_share_that_cannot_be(make_bundle) -> None:
+    older = read_bundle(make_bundle())
+    assert older.farthest() == older.farthest(1) == float("inf")
+    with pytest.raises(ConfigError, match="does not know which pictures are unknown to it; train"):
+        Predictor(older, accept=0.9)
+    for share in (0, -1, 1.01):
+        with pytest.raises(ConfigError, match=rf"accept must lie within 0\.\.1, .*; got {share}"):
+            Predictor(older, accept=share)
 
 
 def test_json_is_plain_and_rounded() -> None:

@@ -18,6 +18,7 @@ def predict(
     bundle: Annotated[str, typer.Argument(help="A bundle's folder, imagenet, imagenet:BACKBONE, or a server's http://HOST:PORT.")],
     files: Annotated[list[str], typer.Argument(help="Pictures, folders of them, or - for one on stdin.")],
     top: Annotated[int, typer.Option(min=1, help="How many classes to name.")] = 3,
+    accept: Annotated[float | None, typer.Option(help="Share of known pictures to answer; the rest is unknown. 1 answers all.", show_default="the bundle's, 0.95")] = None,
     group: Annotated[list[str] | None, typer.Option(help="NAME=CLASSES: answer in groups, as in dog=151-268.")] = None,
     json: Annotated[bool, typer.Option("--json", help="Print one JSON list to stdout.")] = False,
     as_csv: Annotated[bool, typer.Option("--csv", help="Print CSV to stdout.")] = False,
@@ -32,7 +33,9 @@ def predict(
     """
     from silverprint.workflows.predict import open_model, predict_files
 
-    answers = list(predict_files(open_model(bundle), files, top=top, groups=group or ()))
+    answers = list(
+        predict_files(open_model(bundle), files, top=top, groups=group or (), accept=accept)
+    )
     if json:
         print_json([answer.to_json() for answer in answers])
     elif as_csv:

@@ -8,12 +8,15 @@ report.html          for people
 
 import hashlib
 import json
+import math
 import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, get_args
 
-from silverprint.errors import BundleError
+import numpy as np
+
+from silverprint.errors import BundleError, ConfigError
 
 FORMAT = 1
 MANIFEST = "bundle.json"
@@ -51,6 +54,32 @@ class Bundle:
     def decode_side(self) -> int:
         """The shorter side that a decoded picture must keep."""
         return int(self.manifest["preprocessing"]["decode_side"])
+
+    def farthest(self, accept: float | None = None) -> float:
+        """Return the distance beyond which a picture is unknown; infinite if none is.
+
+        Args:
+            accept: share of known pictures that should be answered, 0..1; None for the bundle's
+                own. 1 answers every picture.
+
+        Raises:
+            ConfigError: the share is outside its range, or the bundle knows no distances.
+        """
+        if accept is not None and not 0 < accept <= 1:
+            raise ConfigError(f"accept must lie within 0..1, 0 excluded; got {accept:g}.")
+        told: Any = self.manifest.get("unknown")
+        if not told:
+            if accept is None or accept == 1:
+                return math.inf
+            raise ConfigError(
+                f"{self.path} does not know which pictures are unknown to it; train it again with "
+                "this release, or leave out accept."
+            )
+        share = float(told["accept"]) if accept is None else accept
+        if share == 1:
+            return math.inf
+        steps = np.linspace(0, 1, len(told["distances"]))
+        return float(np.interp(share, steps, told["distances"]))
 
     @property
     def model(self) -> Path:

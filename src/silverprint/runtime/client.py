@@ -67,7 +67,8 @@ class RemoteModel:
                 yield Prediction(name, error=answer.reason)
             else:
                 likeliest = tuple((label, value) for label, value in answer["top"])
-                yield Prediction(name, answer["label"], answer["probability"], likeliest)
+                unknown = answer.get("unknown") is True
+                yield Prediction(name, answer["label"], answer["probability"], likeliest, unknown)
 
     def stream(
         self, pictures: Iterable[Picture], names: Iterable[str]

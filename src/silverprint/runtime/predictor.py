@@ -19,6 +19,7 @@ from silverprint.runtime.images import decode
 Picture = str | os.PathLike[str] | bytes | NDArray[Any]
 CHUNK = 32  # pictures in work at once, and so in memory
 DISTANCE = "distance"  # an output that older bundles lack
+UNKNOWN = "unknown"
 
 
 @dataclass(frozen=True)
@@ -27,9 +28,11 @@ class Prediction:
 
     Attributes:
         file: the picture's name.
-        label: the likeliest class; for multi-label, every class at 0.5 or above, joined by "|".
+        label: the likeliest class; for multi-label, every class at 0.5 or above, joined by "|";
+            "unknown" for a picture too unlike those that were learned from.
         probability: of that class; for multi-label, of the likeliest.
         top: the likeliest classes with their probabilities, highest first.
+        unknown: whether the picture is too unlike those that were learned from.
         error: why the picture could not be read; the fields above are then empty.
     """
 
@@ -37,6 +40,7 @@ class Prediction:
     label: str = ""
     probability: float = 0.0
     top: tuple[tuple[str, float], ...] = ()
+    unknown: bool = False
     error: str | None = None
 
     def to_json(self) -> dict[str, Any]:
@@ -49,6 +53,7 @@ class Prediction:
             "label": self.label,
             "probability": round(self.probability, 6),
             "top": top,
+            **({"unknown": True} if self.unknown else {}),
         }
 
 
@@ -58,13 +63,21 @@ class Predictor:
     Attributes:
         bundle: what it was loaded from.
         outputs: what model.onnx gives.
+        farthest: the distance beyond which a picture is unknown.
     """
 
-    def __init__(self, bundle: Bundle) -> None:
+    def __init__(self, bundle: Bundle, accept: float | None = None) -> None:
+        """Load it; `accept` is the share of known pictures to answer, None for the bundle's own.
+
+        Raises:
+            BundleError: the model does not fit its bundle.
+            ConfigError: `accept` is outside 0..1, or the bundle knows no distances.
+        """
         options = onnxruntime.SessionOptions()
         options.log_severity_level = 4  # what goes wrong is raised, and told once
         options.intra_op_num_threads = 1  # `stream` runs one picture on each core instead
         self.bundle = bundle
+        self.farthest = bundle.farthest(accept)
         self._session = onnxruntime.InferenceSession(
             str(bundle.model), options, ["CPUExecutionProvider"]
         )
@@ -99,11 +112,8 @@ class Predictor:
         self, pictures: Iterable[Picture], names: Iterable[str]
     ) -> Iterator[tuple[str, NDArray[np.float32] | ImageError]]:
         """Yield each picture's name and its (classes,) probabilities, or why it cannot be read."""
-        pairs = zip(pictures, names, strict=False)
-        with ThreadPoolExecutor(os.cpu_count()) as pool:
-            while chunk := list(islice(pairs, CHUNK)):
-                outcomes = pool.map(self._try, chunk)
-                yield from zip((name for _, name in chunk), outcomes, strict=True)
+        for name, outcome, _ in self._outcomes(pictures, names):
+            yield name, outcome
 
     def predict(
         self, pictures: Sequence[Picture], *, names: Sequence[str] | None = None, top: int = 3
@@ -112,13 +122,14 @@ class Predictor:
         known = (
             [_name(picture, i) for i, picture in enumerate(pictures)] if names is None else names
         )
-        for name, outcome in self.stream(pictures, known):
-            yield self.answer(name, outcome, top)
+        for name, outcome, distance in self._outcomes(pictures, known):
+            yield self.answer(name, outcome, top, distance)
 
     def answer(
-        self, name: str, outcome: NDArray[np.float32] | ImageError, top: int = 3
-    ) -> Prediction:
-        """Turn one picture's probabilities into an answer."""
+        self, name: str, outcome: NDArray[np.float32] | ImageError, top: int = 3,
+        distance: float | None = None,
+    ) -> Prediction:  # fmt: skip
+        """Turn one picture's probabilities, and its distance if it has one, into an answer."""
         if isinstance(outcome, ImageError):
             return Prediction(name, error=outcome.reason)
         classes = self.bundle.classes
@@ -127,14 +138,26 @@ class Predictor:
         label = classes[order[0]]
         if self.bundle.task == "multi-label":
             label = "|".join(classes[i] for i in np.flatnonzero(outcome >= 0.5))
-        return Prediction(name, label, float(outcome[order[0]]), likeliest)
+        unknown = distance is not None and distance > self.farthest
+        label = UNKNOWN if unknown else label
+        return Prediction(name, label, float(outcome[order[0]]), likeliest, unknown)
 
-    def _try(self, pair: tuple[Picture, str]) -> NDArray[np.float32] | ImageError:
+    def _outcomes(
+        self, pictures: Iterable[Picture], names: Iterable[str]
+    ) -> Iterator[tuple[str, NDArray[np.float32] | ImageError, float | None]]:
+        pairs = zip(pictures, names, strict=False)
+        with ThreadPoolExecutor(os.cpu_count()) as pool:
+            while chunk := list(islice(pairs, CHUNK)):
+                yield from pool.map(self._try, chunk)
+
+    def _try(
+        self, pair: tuple[Picture, str]
+    ) -> tuple[str, NDArray[np.float32] | ImageError, float | None]:
         try:
-            answer: NDArray[np.float32] = self.probabilities(self.decode(*pair)[None])[0]
-            return answer
+            probabilities, distances = self.look(self.decode(*pair)[None])
         except ImageError as error:
-            return error
+            return pair[1], error, None
+        return pair[1], probabilities[0], None if distances is None else float(distances[0])
 
 
 def _name(picture: Picture, number: int) -> str:

@@ -34,10 +34,12 @@ class Served:
         drift: how the pictures that come in compare with those it was tested on.
     """
 
-    def __init__(self, name: str, bundle: Bundle, metrics: Metrics) -> None:
+    def __init__(
+        self, name: str, bundle: Bundle, metrics: Metrics, accept: float | None = None
+    ) -> None:
         self.name = name
         self.bundle = bundle
-        self.predictor = Predictor(bundle)
+        self.predictor = Predictor(bundle, accept)
         # The first run allocates; better now than in someone's request.
         self.predictor.look(np.zeros((1, bundle.decode_side, bundle.decode_side, 3), np.uint8))
         self.drift = Drift(name, bundle.manifest.get("reference"), metrics)
@@ -46,8 +48,11 @@ class Served:
 class Models:
     """The served bundles by name, the first being what is meant where none is named."""
 
-    def __init__(self, bundles: Mapping[str, str | os.PathLike[str]], metrics: Metrics) -> None:
-        self._metrics = metrics
+    def __init__(
+        self, bundles: Mapping[str, str | os.PathLike[str]], metrics: Metrics,
+        accept: float | None = None,
+    ) -> None:  # fmt: skip
+        self._metrics, self._accept = metrics, accept
         self._paths = {name: Path(path) for name, path in bundles.items()}
         self._signatures = {name: _signature(path) for name, path in self._paths.items()}
         self._served = {name: self._load(name) for name in self._paths}
@@ -94,7 +99,7 @@ class Models:
             log.info("loaded a new bundle", extra={"model": name})
 
     def _load(self, name: str) -> Served:
-        served = Served(name, read_bundle(self._paths[name]), self._metrics)
+        served = Served(name, read_bundle(self._paths[name]), self._metrics, self._accept)
         self._metrics.loads.labels(name, "loaded").inc()
         return served
 

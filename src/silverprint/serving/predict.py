@@ -44,6 +44,7 @@ class Answer(BaseModel):
     label: str | None = None
     probability: float | None = None
     top: list[tuple[str, float]] | None = None
+    unknown: bool | None = None
     error: str | None = None
 
 
@@ -106,7 +107,7 @@ def routes(state: State) -> APIRouter:
         outcomes = await until_gone(request, running)
         names = [name for name, _ in pictures]
         answers = [
-            served.predictor.answer(name, _plain(outcome), top).to_json()
+            served.predictor.answer(name, *_plain(outcome, top)).to_json()
             for name, outcome in zip(names, outcomes, strict=True)
         ]
         refused = [outcome for outcome in outcomes if isinstance(outcome, ImageError)]
@@ -136,8 +137,10 @@ def routes(state: State) -> APIRouter:
     return router
 
 
-def _plain(outcome: Outcome | ImageError) -> Any:
-    return outcome.probabilities if isinstance(outcome, Outcome) else outcome
+def _plain(outcome: Outcome | ImageError, top: int) -> tuple[Any, int, float | None]:
+    if isinstance(outcome, Outcome):
+        return outcome.probabilities, top, outcome.distance
+    return outcome, top, None
 
 
 def _status(refused: Sequence[ImageError]) -> int:

@@ -28,6 +28,8 @@ class Settings:
         api_key: what a request must bring; None lets everyone in.
         cors: origins whose pages may call the server; none by default.
         mode: what the page does: "classify", or "spell" answers out as text.
+        accept: share of known pictures to answer, 0..1, the rest being "unknown"; None for each
+            bundle's own.
     """
 
     max_bytes: int = 32 << 20
@@ -39,6 +41,7 @@ class Settings:
     api_key: str | None = None
     cors: tuple[str, ...] = ()
     mode: Mode = "classify"
+    accept: float | None = None
 
     def __post_init__(self) -> None:
         _within("max-bytes", self.max_bytes, 1 << 10, 1 << 30)

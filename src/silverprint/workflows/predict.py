@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from silverprint.data.conventions import is_hidden, is_known_other, natural_key
-from silverprint.errors import DataError
+from silverprint.errors import ConfigError, DataError
 from silverprint.runtime.bundle import Bundle, read_bundle
 from silverprint.runtime.client import RemoteModel, is_address
 from silverprint.runtime.groups import answer_in_groups, parse_groups
@@ -36,8 +36,9 @@ def open_bundle(name: str | os.PathLike[str]) -> Bundle:
 
 
 def predict_files(
-    bundle: Bundle | RemoteModel, files: Sequence[str], *, top: int = 3, groups: Sequence[str] = ()
-) -> Iterator[Prediction]:
+    bundle: Bundle | RemoteModel, files: Sequence[str], *, top: int = 3,
+    groups: Sequence[str] = (), accept: float | None = None,
+) -> Iterator[Prediction]:  # fmt: skip
     """Yield an answer for each picture; a folder stands for all pictures below it, "-" for stdin.
 
     Args:
@@ -45,17 +46,20 @@ def predict_files(
         files: paths, folders, or "-" for one picture's bytes on standard input.
         top: how many classes to name.
         groups: "dog=151-268" and the like; the answer is then a group, or none of them.
+        accept: share of known pictures to answer, 0..1; None for the bundle's own.
 
     Raises:
         DataError: there is nothing to predict.
-        ConfigError: a group is wrong.
+        ConfigError: a group is wrong, or `accept` is, or it is for the server to say.
     """
     parsed = parse_groups(groups, bundle.classes)
     names = list(_expand(files))
     if not names:
         raise DataError(f"no pictures in {', '.join(files)}; give files or folders of pictures.")
     pictures: list[Picture] = [sys.stdin.buffer.read() if name == "-" else name for name in names]
-    model = Predictor(bundle) if isinstance(bundle, Bundle) else bundle
+    if accept is not None and not isinstance(bundle, Bundle):
+        raise ConfigError("accept is the server's to say: silverprint serve BUNDLE --accept 0.99.")
+    model = Predictor(bundle, accept) if isinstance(bundle, Bundle) else bundle
     if not parsed:
         yield from model.predict(pictures, names=names, top=top)
         return
