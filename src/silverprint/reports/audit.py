@@ -74,6 +74,7 @@ WORDS: dict[Kind, tuple[str, str, str, str]] = {
 }  # fmt: skip
 GROUPS: tuple[Kind, ...] = ("leak", "contradiction", "exact_duplicate", "near_duplicate")
 LETTERS = 34
+ROWS = 12  # of a table that are unfolded
 
 
 @dataclass(frozen=True)
@@ -184,8 +185,10 @@ def _chapter(report: AuditReport, kind: Kind) -> Section:
     _, _, title, words = WORDS[kind]
     parts = [element("p", words)]
     if kind == "unreadable":
-        rows = [[named(exhibit.names[0]), exhibit.detail] for exhibit in exhibits]
-        parts.append(table(["File", "Reason"], rows, counted(count, "file"), "reasons"))
+        parts.append(_reasons(exhibits[:ROWS], counted(count, "file")))
+        if exhibits[ROWS:]:
+            rest = element("summary", f"The other {count - ROWS:,}")
+            parts.append(element("details", rest, _reasons(exhibits[ROWS:], "Continued")))
     elif kind == "imbalance":
         parts += [_class_sizes(report.class_counts), _list(exhibits)]
     elif kind == "shortcut":
@@ -201,6 +204,11 @@ def _chapter(report: AuditReport, kind: Kind) -> Section:
                     class_="key")
         )  # fmt: skip
     return Section(_anchor(kind), title, join(parts))
+
+
+def _reasons(exhibits: Sequence[Exhibit], caption: str) -> Markup:
+    rows = [[named(exhibit.names[0]), exhibit.detail] for exhibit in exhibits]
+    return table(["File", "Reason"], rows, caption, "reasons")
 
 
 def _anchor(kind: Kind) -> str:
