@@ -86,7 +86,7 @@ def audit(dataset: Dataset, settings: TrainSettings, progress: Progress) -> Audi
     with progress.stage("compare"):
         features = seen.features(measured)
         digests = [seen.digests[position] for position in measured]
-        copies = find_copies(digests, features, facts.thumbnails)
+        copies = find_copies(digests, features, facts)
         found = [*outliers(copies), *poor(pictures, facts)]
     if len(dataset.classes) > 1:
         with progress.stage("judge"):

@@ -71,10 +71,10 @@ def test_copies_and_copies_of_copies_share_a_group(draw, facts_of) -> None:
     features = np.eye(5, dtype=np.float32)
     features[[2, 3]] = features[0]
     features[2, 4] = 0.3  # the network sees the cropped one a little differently
-    groups = near_duplicate_groups(digests, features, facts_of(*pictures).thumbnails)
+    groups = near_duplicate_groups(digests, features, facts_of(*pictures))
     assert groups[0] == groups[2] == groups[3]
     assert len(set(groups.tolist())) == 3
-    copies = find_copies(digests, features, facts_of(*pictures).thumbnails)
+    copies = find_copies(digests, features, facts_of(*pictures))
     assert copies.content[0] == copies.content[3] != copies.content[2]
     assert len(copies.pairs) == 1
     assert copies.matches[0] > 0.95
@@ -83,15 +83,22 @@ def test_copies_and_copies_of_copies_share_a_group(draw, facts_of) -> None:
 def test_a_network_that_disagrees_keeps_look_alikes_apart(draw, facts_of) -> None:
     pictures = [draw(0), draw(0).crop((10, 10, 240, 300))]
     features = np.eye(2, dtype=np.float32)
-    groups = near_duplicate_groups(digests_of("ab"), features, facts_of(*pictures).thumbnails)
+    groups = near_duplicate_groups(digests_of("ab"), features, facts_of(*pictures))
     assert groups[0] != groups[1]
+
+
+def test_of_the_smallest_pictures_only_the_same_bytes_are_copies(draw, facts_of) -> None:
+    small = draw(0).resize((28, 28))
+    features = np.ones((3, 4), dtype=np.float32)
+    groups = near_duplicate_groups(digests_of("aba"), features, facts_of(small, small, small))
+    assert groups[0] == groups[2] != groups[1]
 
 
 @pytest.mark.parametrize("count", [1, 2])
 def test_the_smallest_datasets_are_taken(draw, facts_of, count) -> None:
     facts = facts_of(*(draw(i) for i in range(count)))
     features = np.ones((count, 3), dtype=np.float32)
-    assert len(near_duplicate_groups(digests_of(range(count)), features, facts.thumbnails)) == count
+    assert len(near_duplicate_groups(digests_of(range(count)), features, facts)) == count
 
 
 @given(st.lists(st.tuples(st.integers(0, 19), st.integers(0, 19)), max_size=30))

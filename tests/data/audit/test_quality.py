@@ -64,3 +64,5 @@ def test_the_picture_that_lies_far_from_all_is_an_outlier() -> None:
     assert row == 17
     assert far > 5
     assert unlike_others(cosines[:, :3], 10, 5.0) == []  # too few others to say
+    cosines[:150:10] = 0.2
+    assert [row for row, _ in unlike_others(cosines, 10, 5.0)] == [17, 0, 10]  # at most 3, or 1 %

@@ -1,6 +1,6 @@
 """Copies of one picture: the same bytes, or re-encoded, resized, cropped or mirrored.
 
-    groups = near_duplicate_groups(digests, features, thumbnails)    # for splits and folds
+    groups = near_duplicate_groups(digests, features, facts)    # for splits and folds
 
 A network proposes: pictures whose features are alike. Pixels decide: one of the two, whole, is laid
 over the other's best window, first coarsely (16 x 16 grey cells on 256 windows, mirrored too), then
@@ -17,9 +17,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from silverprint.data.audit.facts import SIDE
+from silverprint.data.audit.facts import SIDE, Facts
 from silverprint.data.audit.similar import Neighbours, directions, find_neighbours
 
+LEAST_SIDE = 32  # pixels on the shorter side, under which a copy cannot be told from its like
 NEIGHBOURS = 10  # of each picture, that are known
 NEAREST = 4  # of these, that may be copies if they are alike; the others have to be very much so
 ALIKE, VERY_ALIKE = 0.8, 0.9  # least cosines of two copies' features
@@ -66,9 +67,7 @@ class Copies:
 
 
 def near_duplicate_groups(
-    digests: Sequence[bytes],
-    features: NDArray[np.float32],
-    thumbnails: NDArray[np.uint8],
+    digests: Sequence[bytes], features: NDArray[np.float32], facts: Facts
 ) -> NDArray[np.int64]:
     """Return a group for each picture; copies of one picture, or of copies of it, share theirs.
 
@@ -77,35 +76,34 @@ def near_duplicate_groups(
     Args:
         digests: of each picture's bytes.
         features: (n, d) what a frozen network saw.
-        thumbnails: (n, SIDE, SIDE) as of `Facts.thumbnails`.
+        facts: of each picture. Of those under LEAST_SIDE only the same bytes are copies: two
+            digits of 8 x 8 pixels may look the same and be different ones.
     """
-    return find_copies(digests, features, thumbnails).groups
+    return find_copies(digests, features, facts).groups
 
 
-def find_copies(
-    digests: Sequence[bytes],
-    features: NDArray[np.float32],
-    thumbnails: NDArray[np.uint8],
-) -> Copies:
+def find_copies(digests: Sequence[bytes], features: NDArray[np.float32], facts: Facts) -> Copies:
     """Return exact and near copies; arguments as of `near_duplicate_groups`."""
     _, first, content = np.unique(
         np.array(digests, dtype="S32"), return_index=True, return_inverse=True
     )
     neighbours = find_neighbours(directions(features[first]), NEIGHBOURS)
-    pairs, matches = near_duplicates(neighbours, thumbnails[first])
+    pairs, matches = near_duplicates(neighbours, facts.take(first))
     groups = join_pairs(pairs, len(first))[content]
     return Copies(content, first, pairs, matches, groups, neighbours)
 
 
 def near_duplicates(
-    neighbours: Neighbours, thumbnails: NDArray[np.uint8]
+    neighbours: Neighbours, facts: Facts
 ) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
     """Return pairs of rows (m, 2) that show one picture, and how well they match, (m,) up to 1."""
     count, k = neighbours.rows.shape
     least = np.where(np.arange(k) < NEAREST, ALIKE, VERY_ALIKE)
     pairs = np.stack([np.repeat(np.arange(count), k), neighbours.rows.ravel()], axis=1)
     pairs = np.unique(np.sort(pairs[(neighbours.cosines >= least).ravel()], axis=1), axis=0)
-    scores = match(thumbnails, pairs)
+    detailed = np.minimum(facts["width"], facts["height"]) >= LEAST_SIDE
+    pairs = pairs[detailed[pairs].all(axis=1)]
+    scores = match(facts.thumbnails, pairs)
     same = scores >= EVERYWHERE
     return pairs[same], scores[same]
 

@@ -20,6 +20,7 @@ BLURRED = 0.14  # sharpness
 ODD = 1 / 3  # shorter side as a share of the longer
 UNUSUAL = 0.5  # of the dataset's median
 GRAVEST = 10.0
+FEWEST = 3  # outliers that may be named where 1 % would be fewer
 ENDINGS = {
     "JPEG": (".jpg", ".jpeg", ".jpe", ".jfif", ".mpo"),
     "PNG": (".png", ".apng"),
@@ -103,7 +104,7 @@ def imbalances(counts: Mapping[str, int]) -> list[tuple[str, float]]:
 def unlike_others(
     cosines: NDArray[np.float32], k: int, deviations: float
 ) -> list[tuple[int, float]]:
-    """Return (row, robust z) of the pictures that lie far from all others.
+    """Return (row, robust z) of the pictures that lie far from all others, at most 1 %.
 
     How far is one minus the mean cosine to the k nearest others; log-distances are compared with
     their median by their median absolute deviation (Iglewicz and Hoaglin's modified z).
@@ -119,4 +120,5 @@ def unlike_others(
     middle = np.median(distance)
     spread = float(np.median(np.abs(distance - middle)))
     z = 0.6745 * (distance - middle) / max(spread, 1e-6)
-    return [(int(row), float(z[row])) for row in np.flatnonzero(z > deviations)]
+    farthest = np.argsort(-z, kind="stable")[: max(FEWEST, len(z) // 100)]
+    return [(int(row), float(z[row])) for row in farthest if z[row] > deviations]
