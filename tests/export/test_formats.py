@@ -129,3 +129,12 @@ def test_what_cannot_be_written(to, out, message, tmp_path, monkeypatch) -> None
     monkeypatch.chdir(tmp_path)
     with pytest.raises(ConfigError, match=message):
         check_format(to, tmp_path.__class__(out))
+
+
+@pytest.mark.parametrize("to", ["torchscript", "openvino"])
+def test_an_int8_bundle_is_refused_where_its_answers_would_change(to, make_bundle, tmp_path):
+    bundle = read_bundle(make_bundle(architecture={"engine": "openvino-int8"}))
+    with pytest.raises(ConfigError, match="holds an int8 network, and only ONNX Runtime computes"):
+        write_format(to, bundle, tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+    write_format("onnx", bundle, tmp_path / "out")

@@ -13,7 +13,6 @@ from hypothesis import strategies as st
 
 from silverprint.backbones.graphs import preprocess_graph
 from silverprint.data.table import Dataset
-from silverprint.errors import ConfigError
 from silverprint.export.parity import compare, photos
 from silverprint.export.torchscript import (
     Preprocess,
@@ -120,10 +119,3 @@ print(json.dumps([answer.tolist(), sorted(loaded), {k: v.decode() for k, v in fa
     assert json.loads(facts["classes"]) == ["a", "b"]
     assert facts["task"] == "single-label"
     assert json.loads(facts["calibration"]) == bundle.manifest["calibration"]
-
-
-def test_an_int8_bundle_is_refused(make_bundle, tmp_path) -> None:
-    bundle = read_bundle(make_bundle(architecture={"engine": "openvino-int8"}))
-    with pytest.raises(ConfigError, match="holds an int8 network, and TorchScript is written from"):
-        write_torchscript(bundle, tmp_path / "m.pt")
-    assert not (tmp_path / "m.pt").exists()

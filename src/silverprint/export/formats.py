@@ -43,8 +43,16 @@ def write_format(
         mode: likewise.
 
     Raises:
+        ConfigError: the bundle is int8, and the format cannot keep its answers.
         SilverprintError: this bundle cannot be written so; see each format.
     """
+    from silverprint.export.onnx_file import is_int8, open_onnx, write_onnx
+
+    if to in ("torchscript", "openvino") and is_int8(bundle):
+        raise ConfigError(
+            f"{bundle.path} holds an int8 network, and only ONNX Runtime computes it as the bundle "
+            f"does; export it to onnx, triton or web, or train without int8 for --to {to}."
+        )
     if to == "torchscript":
         from silverprint.export.torchscript import open_torchscript, write_torchscript
 
@@ -55,8 +63,6 @@ def write_format(
 
         write_openvino(bundle, path)
         return open_openvino(path)
-    from silverprint.export.onnx_file import open_onnx, write_onnx
-
     if to == "triton":
         from silverprint.export.triton import open_triton, write_triton
 

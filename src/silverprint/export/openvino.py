@@ -22,7 +22,7 @@ EXACT = {"INFERENCE_PRECISION_HINT": "f32"}
 
 
 def write_openvino(bundle: Bundle, folder: Path) -> None:
-    """Convert the bundle's graph."""
+    """Convert an f32 bundle's graph."""
     openvino = import_openvino()
     whole = without_resize_operator(onnx.load(bundle.model))
     folder.mkdir()

@@ -16,9 +16,8 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from silverprint.errors import ConfigError
 from silverprint.export.network import load_network, preprocessing_of
-from silverprint.export.onnx_file import facts_of, is_int8
+from silverprint.export.onnx_file import facts_of
 from silverprint.export.parity import Answer, Pixels
 from silverprint.runtime.bundle import Bundle
 from silverprint.runtime.preprocessing import Preprocessing
@@ -86,17 +85,11 @@ class Probabilities(nn.Module):
 
 
 def write_torchscript(bundle: Bundle, path: Path) -> None:
-    """Build the network again, trace it, and write it with its preprocessing.
+    """Build an f32 network again, trace it, and write it with its preprocessing.
 
     Raises:
-        ConfigError: the bundle's network is int8, which its layers are not.
         BundleError: the network cannot be built again, or the weights do not fit it.
     """
-    if is_int8(bundle):
-        raise ConfigError(
-            f"{bundle.path} holds an int8 network, and TorchScript is written from the layers "
-            "before that; export it to onnx or openvino, or train without int8."
-        )
     network, preprocessing = load_network(bundle), preprocessing_of(bundle)
     link = str(bundle.manifest.get("architecture", {}).get("link", "softmax"))
     temperature = float(bundle.manifest["calibration"]["temperature"])
