@@ -99,6 +99,22 @@ def test_a_file_is_known_by_its_bytes_and_not_by_its_name(looked_at, engine, tmp
     assert len(engine.seen) == 6
 
 
+def test_pictures_that_judge_are_decoded_in_full_and_kept_apart(made_up, tmp_path) -> None:
+    noise = np.random.default_rng(0).integers(0, 256, (480, 640, 3), dtype=np.uint8)
+    path = tmp_path / "a.jpg"
+    Image.fromarray(noise).save(path, quality=95)
+    preprocessing = Preprocessing(size=64)
+    quick, exact, whole = (
+        PictureReader(preprocessing, [source], ["a"], exact=exact).see(0, ()).pixels
+        for source, exact in ((path, False), (path, True), (np.asarray(Image.open(path)), False))
+    )
+    np.testing.assert_array_equal(exact, whole)
+    assert not np.array_equal(quick, exact)
+    for engine in ("onnxruntime-f32", ("onnxruntime-f32",)):
+        seen = look(made_up, preprocessing, [path], ["a"], cache=cache_folder(), engine=engine)
+        assert seen.looked == 1, "what one saw is not taken for what the other sees"
+
+
 def test_an_array_and_a_file_of_the_same_pixels_look_the_same(looked_at, engine, tmp_path) -> None:
     paths = written(tmp_path, range(3))
     mixed = [paths[0], array(1), paths[2], array(0)]

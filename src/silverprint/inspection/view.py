@@ -47,9 +47,7 @@ def view(source: str | os.PathLike[str] | bytes | NDArray[np.uint8], name: str,
     """
     whole = decode(source, name=name)
     height, width = whole.shape[:2]
-    # Decoded as for an answer, which may be at a reduced scale; the whole is only to be shown.
-    small = decode(source, name=name, min_side=preprocessing.decode_side)
-    pixels = PictureReader(preprocessing, [small], [name]).pixels(small, name)
+    pixels = PictureReader(preprocessing, [whole], [name]).pixels(whole, name)
     size = preprocessing.size
     box = (0, 0, size, size)
     if preprocessing.fit == "pad":

@@ -105,8 +105,8 @@ class Predictor:
         return probabilities, distances
 
     def decode(self, picture: Picture, name: str | None = None) -> NDArray[np.uint8]:
-        """Decode one picture as the model needs it: (h, w, 3) uint8."""
-        return decode(picture, name=name, min_side=self.bundle.decode_side)
+        """Decode one picture as the model takes it, in full: (h, w, 3) uint8."""
+        return decode(picture, name=name)
 
     def stream(
         self, pictures: Iterable[Picture], names: Iterable[str]

@@ -157,8 +157,7 @@ class Workers:
         return job
 
     def _decode(self, job: Job) -> Image:
-        side = job.served.bundle.decode_side
-        return decode(job.picture, name=job.name, min_side=side, max_pixels=self._max_pixels)
+        return decode(job.picture, name=job.name, max_pixels=self._max_pixels)
 
     def _look(self, group: list[tuple[Job, Image]]) -> None:
         served, image = group[0][0].served, group[0][1]

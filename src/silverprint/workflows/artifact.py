@@ -79,7 +79,7 @@ def _compare(run: "Training", whole: Any, split: str, expected: NDArray[np.float
     for position in range(0, len(rows), every):
         row = rows[position]
         source, name = run.dataset.sources[row], run.dataset.names[row]
-        image = decode(source, name=name, min_side=run.preprocessing.decode_side)
+        image = decode(source, name=name)
         found = whole.run(["probabilities"], {"images": image[None]})[0][0]
         difference = float(np.abs(found - expected[position]).max())
         if not difference <= AGREEMENT:

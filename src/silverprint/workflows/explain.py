@@ -178,7 +178,7 @@ def explain_picture(
     seen = view(image, name, preprocessing)
     pixels = normalise(torch.from_numpy(seen.pixels[None].copy()), preprocessing)
     answers = Predictor(bundle)
-    probabilities = answers.probabilities(decode(image, min_side=bundle.decode_side)[None])[0]
+    probabilities = answers.probabilities(answers.decode(image)[None])[0]
     answer = answers.answer(name, probabilities, settings.top)
     chosen = _chosen(bundle, answer, settings.classes)
     targets = [Target(label, float(probabilities[bundle.classes.index(label)])) for label in chosen]
