@@ -40,7 +40,8 @@ from silverprint.workflows.shortcuts import find_shortcuts
 
 FOLDS = 5
 WEIGHT_DECAY = 0.3  # of the exact linear head that judges labels
-UNBELIEVABLE = 0.02  # probability of its label under which a picture is proposed for another
+# Probabilities of the given label and of another from which the plan proposes the other.
+UNBELIEVABLE, LIKELY = 0.02, 0.5
 NEAREST = 10  # pictures that tell how far a picture lies from all others
 FAR = 2.2  # robust deviations; of 3,781 photos 2 lie farther, of 30 dogs among them all
 
@@ -271,7 +272,8 @@ def wrong_labels(pictures: Dataset, judged: Judged) -> Iterator[Finding]:
 
 
 def _repair(suspect: Suspect) -> Action:
-    return "relabel" if suspect.believed < UNBELIEVABLE else "keep"
+    sure = suspect.believed < UNBELIEVABLE and suspect.rival >= LIKELY
+    return "relabel" if sure else "keep"
 
 
 def _wrong_tags(pictures: Dataset, judged: Judged) -> Iterator[Finding]:
