@@ -99,11 +99,11 @@ def test_a_file_is_known_by_its_bytes_and_not_by_its_name(looked_at, engine, tmp
     assert len(engine.seen) == 6
 
 
-def test_pictures_that_judge_are_decoded_in_full_and_kept_apart(made_up, tmp_path) -> None:
+def test_pictures_that_judge_are_decoded_in_full_and_kept_apart(lite0, tmp_path) -> None:
     noise = np.random.default_rng(0).integers(0, 256, (480, 640, 3), dtype=np.uint8)
     path = tmp_path / "a.jpg"
     Image.fromarray(noise).save(path, quality=95)
-    preprocessing = Preprocessing(size=64)
+    preprocessing = Preprocessing(size=lite0.size)
     quick, exact, whole = (
         PictureReader(preprocessing, [source], ["a"], exact=exact).see(0, ()).pixels
         for source, exact in ((path, False), (path, True), (np.asarray(Image.open(path)), False))
@@ -111,7 +111,7 @@ def test_pictures_that_judge_are_decoded_in_full_and_kept_apart(made_up, tmp_pat
     np.testing.assert_array_equal(exact, whole)
     assert not np.array_equal(quick, exact)
     for engine in ("onnxruntime-f32", ("onnxruntime-f32",)):
-        seen = look(made_up, preprocessing, [path], ["a"], cache=cache_folder(), engine=engine)
+        seen = look(lite0, preprocessing, [path], ["a"], cache=cache_folder(), engine=engine)
         assert seen.looked == 1, "what one saw is not taken for what the other sees"
 
 
