@@ -140,6 +140,8 @@ def test_a_plan_is_not_made_for_pictures_inside_a_file(cli, tmp_path) -> None:
         (("--apply", "plan.csv", "--out", "new.html"), "--apply needs --out NEW.csv"),
         (("--apply", "nowhere.csv", "--out", "new.csv"), "nowhere.csv: cannot be read"),
         (("--engine", "warp"), "engine must be"),
+        (("--out", "nowhere/page.html"), "--out nowhere/page.html: the page is a file in a folder"),
+        (("--out", "/"), "--out /: the page is a file in a folder that exists"),
         (("--seed", "-1"), "seed must lie within"),
     ],
 )

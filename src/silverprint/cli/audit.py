@@ -53,6 +53,9 @@ def audit(
     if apply is not None:
         _apply(apply, dataset, out, json, quiet)
         return
+    page = out or Path("audit.html")
+    if page.is_dir() or not page.absolute().parent.is_dir():
+        raise ConfigError(f"--out {page}: the page is a file in a folder that exists; name one.")
     if fix is not None:
         check_new(fix, "--fix")
     with progress.stage("import"):
@@ -67,7 +70,6 @@ def audit(
     if cache_limit is not None:
         settings["cache_limit"] = size_in_bytes(cache_limit)
     found = run_audit(dataset, TrainSettings.of(**settings), progress)
-    page = out or Path("audit.html")
     with progress.stage("page"):
         write_audit(found, page, progress.seconds, shlex.join(["silverprint", *sys.argv[1:]]))
     lines = 0 if fix is None else write_plan(found.findings, dataset.names, fix)

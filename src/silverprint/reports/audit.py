@@ -187,8 +187,8 @@ def _chapter(report: AuditReport, kind: Kind) -> Section:
     if kind == "unreadable":
         parts.append(_reasons(exhibits[:ROWS], counted(count, "file")))
         if exhibits[ROWS:]:
-            rest = element("summary", f"The other {count - ROWS:,}")
-            parts.append(element("details", rest, _reasons(exhibits[ROWS:], "Continued")))
+            others = element("summary", f"The other {len(exhibits) - ROWS:,}")
+            parts.append(element("details", others, _reasons(exhibits[ROWS:], "Continued")))
     elif kind == "imbalance":
         parts += [_class_sizes(report.class_counts), _list(exhibits)]
     elif kind == "shortcut":
