@@ -196,7 +196,8 @@ class Padding(torch.nn.Module):
         self.convolution = torch.nn.Conv2d(3, 4, 3, 2, padding=(1, 0))
 
     def forward(self, pixels: torch.Tensor) -> torch.Tensor:
-        flowing = torch.nn.functional.pad(pixels.float() / 255, self.pads, value=self.fill)
+        pads = self.pads or [0, pixels.shape[3] % 3, 0, pixels.shape[2] % 2]
+        flowing = torch.nn.functional.pad(pixels.float() / 255, pads, value=self.fill)
         told = self.convolution(flowing)
         return (told + flowing.mean() if self.twice else told).flatten(1)
 
@@ -206,6 +207,7 @@ class Padding(torch.nn.Module):
     (Padding(0, 1, 0, 1, fill=1.0), 1),
     (Padding(0, 1, 0, 1, twice=True), 1),
     (Padding(-1, 1, 0, 1), 1),
+    (Padding(), 1),
 ])  # fmt: skip
 def test_convolutions_pad_by_themselves_where_that_is_the_same(network, left, tmp_path) -> None:
     model, _ = padded(network.eval(), 16, tmp_path / "a.onnx")

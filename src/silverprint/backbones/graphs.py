@@ -290,10 +290,12 @@ def _zeros_added(pad: onnx.NodeProto, constants: utils.Extractor) -> list[int] |
 
     modes = [attribute.s for attribute in pad.attribute if attribute.name == "mode"]
     given = [name for name in pad.input[1:] if name]
-    try:
-        found: Any = ReferenceEvaluator(constants.extract_model([], given)).run(None, {})
-    except (KeyError, ValueError):
+    maker = constants.extract_model([], given)
+    made = {name for node in maker.graph.node for name in node.output}
+    made.update(tensor.name for tensor in maker.graph.initializer)
+    if not all(name in made for node in maker.graph.node for name in node.input if name):
         return None  # it depends on the picture
+    found: Any = ReferenceEvaluator(maker).run(None, {})
     pads, *rest = found
     before, after = np.split(pads, 2)
     other = [*before[:2], *after[:2]]  # of pictures and channels
