@@ -92,6 +92,18 @@ def test_duplicates_stay_on_one_side(trained, tmp_path, monkeypatch) -> None:
         assert len(set(sides.tolist())) > 1
 
 
+def test_copies_across_splits_are_told(trained, tmp_path) -> None:
+    dataset = read(trained.photos)
+    whole = dataset.take(np.r_[np.arange(len(dataset)), 0, 1, 1])
+    splits = np.r_[np.zeros(len(dataset), whole.splits.dtype), 2, 1, 1]
+    run = module.look_at(replace(whole, splits=splits), SETTINGS, Progress(quiet=True))
+    told = [notice for notice in run.notices if "byte for byte" in notice]
+    assert told[0].startswith("1 of the validation files are training files too, byte for byte")
+    assert told[1].startswith("1 of the test files")
+    assert "silverprint audit" in told[0]
+    assert not module.look_at(dataset, SETTINGS, Progress(quiet=True)).notices
+
+
 def test_arrays_train_like_files(tmp_path) -> None:
     random = np.random.default_rng(0)
     labels = np.arange(40) % 2

@@ -33,7 +33,7 @@ from silverprint.training.pixels import PixelData
 from silverprint.training.progress import Progress
 from silverprint.workflows.run import Training
 from silverprint.workflows.settings import TrainSettings
-from silverprint.workflows.settle import settle
+from silverprint.workflows.settle import leaks, settle
 
 if TYPE_CHECKING:
     from silverprint.recipes.finetune import FinetuneSettings
@@ -141,6 +141,7 @@ def read_small(
     seen = Look("torch", pixels.rows, pixels.digests, pixels.refused)
     readable, _ = settle(dataset, settings, seen)
     run = Training(readable, settings, preprocessing, seen)
+    run.notices = leaks(readable, seen)
     parts = {}
     for split in ("train", "validation"):
         chosen = readable.rows(split)

@@ -4,7 +4,7 @@ import numpy as np
 
 from silverprint.backbones.look import Look
 from silverprint.data.splits import split_validation
-from silverprint.data.table import Dataset
+from silverprint.data.table import SPLITS, Dataset
 from silverprint.errors import DataError
 from silverprint.workflows.settings import TrainSettings
 
@@ -38,6 +38,19 @@ def settle(dataset: Dataset, settings: TrainSettings, seen: Look) -> tuple[Datas
     groups = np.unique(np.array(seen.digests, dtype="S32"), return_inverse=True)[1]
     fraction = settings.validation_fraction or min(VALIDATION_FRACTION, VALIDATION_PICTURES / count)
     return split_validation(readable, fraction=fraction, seed=settings.seed, groups=groups), 0
+
+
+def leaks(dataset: Dataset, seen: Look) -> list[str]:
+    """Say which held-out files have the same bytes as a training file, which flatters figures."""
+    of_split = [{seen.digests[row] for row in dataset.rows(split)} for split in SPLITS]
+    said = []
+    for name, digests in zip(SPLITS[1:], of_split[1:], strict=True):
+        if shared := len(digests & of_split[0]):
+            said.append(
+                f"{shared:,} of the {name} files are training files too, byte for byte, so the "
+                f"{name} figures are too good; `silverprint audit` names them."
+            )
+    return said
 
 
 def _without_refused(dataset: Dataset, seen: Look) -> Dataset:

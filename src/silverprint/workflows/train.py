@@ -43,7 +43,7 @@ from silverprint.workflows.networks import (
 from silverprint.workflows.report import report_of
 from silverprint.workflows.run import Training
 from silverprint.workflows.settings import TrainSettings
-from silverprint.workflows.settle import FEW_PICTURES, settle
+from silverprint.workflows.settle import FEW_PICTURES, leaks, settle
 
 HELD_OUT: tuple[Split, ...] = ("validation", "test")
 
@@ -131,7 +131,7 @@ def look_at(dataset: Dataset, settings: TrainSettings, progress: Progress) -> Tr
     readable, cross_validated = settle(dataset, settings, seen)
     run = Training(readable, settings, preprocessing, seen, prepared)
     run.cross_validated = cross_validated
-    run.notices = list(seen.notices)
+    run.notices = [*seen.notices, *leaks(readable, seen)]
     return run
 
 
