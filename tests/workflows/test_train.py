@@ -92,7 +92,7 @@ def test_duplicates_stay_on_one_side(trained, tmp_path, monkeypatch) -> None:
         assert len(set(sides.tolist())) > 1
 
 
-def test_copies_across_splits_are_told(trained, tmp_path) -> None:
+def test_copies_across_splits_are_told(trained) -> None:
     dataset = read(trained.photos)
     whole = dataset.take(np.r_[np.arange(len(dataset)), 0, 1, 1])
     splits = np.r_[np.zeros(len(dataset), whole.splits.dtype), 2, 1, 1]

@@ -9,13 +9,19 @@ from collections.abc import Sequence
 import typer
 
 from silverprint.cli import (
+    audit,
     augment,
     backbones,
     compare,
     datasets,
     doctor,
     evaluate,
+    explain,
+    export,
+    kernels,
     predict,
+    serve,
+    summary,
     train,
     tune,
 )
@@ -37,6 +43,12 @@ app.command("tune")(tune.tune)
 app.command("compare")(compare.compare)
 app.command("predict")(predict.predict)
 app.command("evaluate")(evaluate.evaluate)
+app.command("export")(export.export)
+app.command("serve")(serve.serve)
+app.command("audit")(audit.audit)
+app.command("explain")(explain.explain)
+app.command("summary")(summary.summary)
+app.command("kernels")(kernels.kernels)
 app.command("augment")(augment.augment)
 app.command("backbones")(backbones.backbones)
 app.command("datasets")(datasets.datasets)
