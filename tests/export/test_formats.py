@@ -16,6 +16,8 @@ from silverprint.export.triton import config, name_of
 from silverprint.runtime.bundle import read_bundle
 from silverprint.runtime.predictor import Predictor
 
+UNKNOWN = {"accept": 0.95, "distances": [number / 100 for number in range(101)]}
+
 
 def metadata(path) -> dict[str, str]:
     return {prop.key: prop.value for prop in onnx.load(path).metadata_props}
@@ -45,6 +47,11 @@ def test_the_onnx_file_says_what_its_answers_mean(make_bundle, tmp_path) -> None
     assert json.loads(said["calibration"]) == {"t": 2}
     write_format("onnx", read_bundle(make_bundle("b", task="multi-label")), tmp_path / "b.onnx")
     assert json.loads(metadata(tmp_path / "b.onnx")["thresholds"]) == {"label": 0.5}
+    known = read_bundle(make_bundle("c", distance=True, unknown=UNKNOWN))
+    write_format("onnx", known, tmp_path / "c.onnx")
+    assert json.loads(metadata(tmp_path / "c.onnx")["thresholds"]) == pytest.approx(
+        {"distance": 0.95}
+    )
 
 
 def test_operator_sets_are_named_once(make_bundle) -> None:

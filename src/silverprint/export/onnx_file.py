@@ -1,6 +1,7 @@
 """One ONNX file: the bundle's own, with all that its answers need said in its metadata."""
 
 import json
+import math
 from pathlib import Path
 from typing import Any
 
@@ -41,8 +42,15 @@ def facts_of(bundle: Bundle) -> dict[str, str]:
 
 
 def thresholds(bundle: Bundle) -> dict[str, float]:
-    """Return from which probability on a class is named; a single label is the likeliest's."""
-    return {"label": LABEL_THRESHOLD} if bundle.task == "multi-label" else {}
+    """Return where answers change.
+
+    Returns:
+        `label`: of several classes each is named from this probability on; of one, the likeliest
+        is. `distance`: a picture is unknown above it, if the bundle knows distances.
+    """
+    found = {"label": LABEL_THRESHOLD} if bundle.task == "multi-label" else {}
+    farthest = bundle.farthest()
+    return {**found, "distance": farthest} if math.isfinite(farthest) else found
 
 
 def is_int8(bundle: Bundle) -> bool:
