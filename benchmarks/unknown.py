@@ -130,7 +130,7 @@ def seen_by(run: Training, files: Iterable[Path]) -> np.ndarray:
     names = [str(path) for path in paths]
     return look(
         run.prepared, run.preprocessing, paths, names, cache=run.cache,
-        engine=shipping_engines(run.precision),
+        engine=shipping_engines(run.precision), exact=True,
     ).features()  # fmt: skip
 
 

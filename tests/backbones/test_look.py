@@ -110,8 +110,11 @@ def test_pictures_that_judge_are_decoded_in_full_and_kept_apart(lite0, tmp_path)
     )
     np.testing.assert_array_equal(exact, whole)
     assert not np.array_equal(quick, exact)
-    for engine in ("onnxruntime-f32", ("onnxruntime-f32",)):
-        seen = look(lite0, preprocessing, [path], ["a"], cache=cache_folder(), engine=engine)
+    for exact in (False, True):
+        seen = look(
+            lite0, preprocessing, [path], ["a"], cache=cache_folder(), engine="onnxruntime-f32",
+            exact=exact,
+        )  # fmt: skip
         assert seen.looked == 1, "what one saw is not taken for what the other sees"
 
 

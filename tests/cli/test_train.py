@@ -166,7 +166,7 @@ def test_two_classes(cli, make_photos, tmp_path) -> None:
     assert manifest(tmp_path / "b")["architecture"]["link"] == "binary"
     assert manifest(tmp_path / "b")["architecture"]["outputs"] == 1
     dog = photos / "test/dog/0003.jpg"
-    (answer,) = cli("predict", tmp_path / "b", dog, "--json").json
+    (answer,) = cli("predict", tmp_path / "b", dog, "--json", "--accept", "1").json
     assert answer["label"] == "dog"
     assert [name for name, _ in answer["top"]] == ["dog", "cat"]
     assert sum(value for _, value in answer["top"]) == pytest.approx(1, abs=1e-5)

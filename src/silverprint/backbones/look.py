@@ -164,6 +164,7 @@ def look(
     engine: str | Sequence[str] = "auto",
     rows: NDArray[np.int64] | None = None,
     view: View | None = None,
+    exact: bool = False,
     advance: Callable[[int], None] = lambda _: None,
 ) -> Look:
     """Return what the network sees in each picture, from the cache where it has looked before.
@@ -175,11 +176,11 @@ def look(
         names: how to call each picture in a message.
         cache: root of the cache.
         engine: "auto", or a name from ENGINES, or "onnxruntime-f32" or "-int8"; or several names,
-            of which the first that works is taken: then pictures are seen just as when the model is
-            used, while otherwise large JPEGs are decoded at a reduced scale, which is faster and
-            moves probabilities by some hundredths at most.
+            of which the first that works is taken.
         rows: which pictures; None for all.
         view: how to vary the pictures; None looks at them as they are.
+        exact: decode in full, as when the model is used; else large JPEGs are decoded at a reduced
+            scale, which is faster and moves probabilities a little.
         advance: called with the number of pictures that are done since the last call.
 
     Raises:
@@ -191,9 +192,7 @@ def look(
     else:
         candidates = [engine] if engine.startswith("onnxruntime") else engine_candidates(engine)
     notices: list[str] = []
-    reader = PictureReader(
-        preprocessing, sources, names, view=view, exact=not isinstance(engine, str)
-    )
+    reader = PictureReader(preprocessing, sources, names, view=view, exact=exact)
     probe = memoised(partial(reader.first, wanted))
     for candidate, known in _familiar_first(candidates, prepared, reader, wanted, cache).items():
         done = 0

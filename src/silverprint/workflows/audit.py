@@ -119,11 +119,13 @@ def look_at_all(dataset: Dataset, settings: TrainSettings, progress: Progress) -
     judging = np.setdiff1d(np.arange(len(dataset)), teaching)
     looks: list[Look] = []
     with progress.stage("look", len(dataset), f"looking at {len(dataset):,} pictures") as advance:
-        for rows, engine in ((teaching, settings.engine), (judging, shipping_engines("f32"))):
+        for rows, engine, exact in (
+            (teaching, settings.engine, False), (judging, shipping_engines("f32"), True),
+        ):  # fmt: skip
             if len(rows):
                 looks.append(look(
                     prepared, preprocessing, dataset.sources, dataset.names,
-                    cache=cache, engine=engine, rows=rows, advance=advance,
+                    cache=cache, engine=engine, rows=rows, exact=exact, advance=advance,
                 ))  # fmt: skip
     return looks[0] if len(looks) == 1 else join_looks(*looks)
 

@@ -4,7 +4,6 @@ import contextlib
 import hashlib
 import json
 import math
-import shutil
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
@@ -29,7 +28,7 @@ from silverprint.runtime.paths import cache_folder
 from silverprint.training.metrics import evaluate
 from silverprint.training.pixels import load_pixels
 from silverprint.training.progress import Progress
-from silverprint.workflows.networks import read_large, run_folder, train_pretrained
+from silverprint.workflows.networks import leave, read_large, run_folder, train_pretrained
 from silverprint.workflows.run import Training
 from silverprint.workflows.settings import TrainSettings
 from silverprint.workflows.sweeps import Config
@@ -342,7 +341,7 @@ def _finetuned(run: Training, progress: Progress) -> tuple[dict[str, NDArray[np.
                     parts.append(run.network.network(part).numpy())
                     advance(len(part))
         answers[split] = run.head.logits(np.concatenate(parts))
-    shutil.rmtree(run.folder, ignore_errors=True)
+    leave(run.folder)
     return answers, run.network.best_epoch
 
 

@@ -105,10 +105,17 @@ def _hold(folder: Path) -> None:
         ) from None
 
 
+def leave(folder: Path) -> None:
+    """Remove a run's folder, and let other processes have it."""
+    shutil.rmtree(folder, ignore_errors=True)
+    if folder in _HELD:
+        _HELD.pop(folder).release()
+
+
 def forget_stopped_runs(run: Training) -> None:
     """Remove this run's folder, and those that were left long ago."""
     if run.folder is not None:
-        shutil.rmtree(run.folder, ignore_errors=True)
+        leave(run.folder)
     for left in (*(cache_folder() / "runs").glob("*"), *(cache_folder() / "locks").glob("*")):
         with contextlib.suppress(OSError):
             if time.time() - left.stat().st_mtime > KEPT_SECONDS:

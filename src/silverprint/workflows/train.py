@@ -125,7 +125,8 @@ def look_at(dataset: Dataset, settings: TrainSettings, progress: Progress) -> Tr
             precision = "int8" if seen.engine.endswith("int8") else "f32"
             judging = look(
                 prepared, preprocessing, dataset.sources, dataset.names,
-                cache=cache, engine=shipping_engines(precision), rows=held, advance=advance,
+                cache=cache, engine=shipping_engines(precision), rows=held, exact=True,
+                advance=advance,
             )  # fmt: skip
             seen = join_looks(seen, judging)
     readable, cross_validated = settle(dataset, settings, seen)
@@ -193,7 +194,8 @@ def look_as_shipped(run: Training, progress: Progress) -> dict[str, NDArray[np.f
     with progress.stage("look as shipped", len(rows), text) as advance:
         seen = look(
             run.prepared, run.preprocessing, run.dataset.sources, run.dataset.names,
-            cache=run.cache, engine=shipping_engines(run.precision), rows=rows, advance=advance,
+            cache=run.cache, engine=shipping_engines(run.precision), rows=rows, exact=True,
+            advance=advance,
         )  # fmt: skip
     if seen.refused:
         file, reason = seen.refused[0]

@@ -3,7 +3,6 @@
 import contextlib
 import dataclasses
 import math
-import shutil
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -16,6 +15,7 @@ from silverprint.training.fitted import FittedNetwork
 from silverprint.training.pixels import PixelData
 from silverprint.training.progress import Progress
 from silverprint.workflows.networks import (
+    leave,
     read_large,
     read_small,
     train_pretrained,
@@ -87,7 +87,7 @@ class Trials:
             self._progress.say(f"diverged: {error}")
             tried = Tried(config, None, None)
         if run.folder is not None:
-            shutil.rmtree(run.folder, ignore_errors=True)
+            leave(run.folder)
         return tried
 
     def _read_pictures(self, settings: TrainSettings) -> None:
