@@ -18,7 +18,8 @@ def test_json_is_just_what_is_promised(cli, trained, tmp_path) -> None:
         "--sweep", "dropout=0,0.5", *SMALL, "--out", tmp_path / "tune", "--json",
     )  # fmt: skip
     assert ran.code == 0
-    assert set(ran.json) == {"results", "best", "seconds"}
+    assert set(ran.json) == {"results", "best", "seconds", "unfinished", "notices"}
+    assert ran.json["unfinished"] == 0
     assert len(ran.json["results"]) == 8
     for one in ran.json["results"]:
         assert set(one) == {"config", "validation"}
@@ -52,6 +53,8 @@ def test_people_get_a_table_and_the_next_step(cli, trained, tmp_path) -> None:
         (("--sweep", "dropout"), "--sweep is written KEY=VALUE; got 'dropout'"),
         (("--set", "nonsense=1"), "'nonsense' is unknown"),
         (("--find-lr", "--sweep", "dropout=0,0.5"), "--find-lr tries no --sweep"),
+        (("--sweep", "dropout=0.1", "--sweep", "dropout=0.2"), "--sweep dropout is given twice"),
+        (("--set", "epochs=1", "--set", "epochs=2"), "--set epochs is given twice"),
         (("--trials", "2"), "--study and --trials are for --from-scratch"),
     ],
 )

@@ -40,6 +40,13 @@ def test_a_chart_names_every_value_and_marks_the_best() -> None:
     assert all(0 <= float(text.get("x")) < width for text in root.iter("text"))
 
 
+def test_the_figure_is_that_of_the_epoch_that_ships() -> None:
+    lines = [Line("1", (0.5, 0.9, 0.7), 0.7, best=True, epoch=3), Line("2", (0.4,), 0.4, epoch=1)]
+    chart = str(sweep_chart(lines, "x"))
+    assert "70.0" in chart
+    assert "90.0" not in chart
+
+
 def test_many_values_find_room() -> None:
     lines = [Line(f"{value}", (0.1, value / 20)) for value in range(1, 12)]
     root = ElementTree.fromstring(sweep_chart(lines, "label"))

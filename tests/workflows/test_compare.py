@@ -90,6 +90,12 @@ def test_impossible_wishes_are_refused(photos, tmp_path, presets, backbones, mes
         compare(read(photos), presets, backbones, {}, Progress(quiet=True), out=tmp_path)
 
 
+def test_heads_are_for_the_presets_to_say(photos, tmp_path) -> None:
+    for given in ({"hidden_size": 10}, {"dropout": 0.9}, {"batch_norm": True}):
+        with pytest.raises(ConfigError, match=rf"{next(iter(given))} is for the presets to say"):
+            compare(read(photos), [1], LITE, given, Progress(quiet=True), out=tmp_path)
+
+
 def test_presets_are_trained_once_and_kept(photos, tmp_path, monkeypatch) -> None:
     """Preset 3 finds in the cache what preset 2 looked at; a second call trains nothing."""
     looks, trained = [], []
@@ -122,7 +128,7 @@ def test_presets_are_trained_once_and_kept(photos, tmp_path, monkeypatch) -> Non
     assert trained == [1, 2, 3]
     assert again.results == result.results
     told = json.loads(json.dumps(again.to_json()))
-    assert list(told) == ["results", "best", "judged_on", "verdict", "seconds"]
+    assert list(told) == ["results", "best", "judged_on", "verdict", "notices", "seconds"]
     page = (tmp_path / "compare.html").read_text()
     assert "Side by side" in page
     assert (tmp_path / "curves.svg").read_text().startswith("<svg")

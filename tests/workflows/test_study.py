@@ -132,6 +132,28 @@ def test_what_a_living_process_is_at_is_left_to_it(tmp_path) -> None:
     assert not trainer.ran
 
 
+def test_a_result_is_kept_though_others_took_its_process_for_dead(tmp_path) -> None:
+    class Slow(Trainer):
+        """While it tries the second, somebody gives that trial up."""
+
+        def __call__(self, config) -> Tried:
+            tried = super().__call__(config)
+            if len(self.ran) == 2:
+                storage = optuna.storages.RDBStorage(f"sqlite:///{tmp_path / study.FILE}")
+                (name,) = optuna.get_all_study_names(storage)
+                other = optuna.load_study(study_name=name, storage=storage)
+                (running,) = (t for t in other.trials if t.state.name == "RUNNING")
+                other.tell(running.number, state=optuna.trial.TrialState.FAIL)
+            return tried
+
+    trainer = Slow()
+    results = run(trainer, tmp_path)
+    assert len(results) == len(trainer.ran) == 6
+    again = Trainer()
+    assert run(again, tmp_path) == results
+    assert not again.ran
+
+
 def test_of_two_that_took_the_same_the_earlier_counts(tmp_path, monkeypatch) -> None:
     """A second process looks before the first has written down what it took."""
     fields = {"learning_rate": (0.1, 0.2)}

@@ -104,6 +104,6 @@ def test_those_within_the_interval_are_counted() -> None:
 
 def test_json_has_just_these_keys() -> None:
     told = result(tried(0.9, 0.1, n=0), tried(None, None, n=1), n=(0, 1)).to_json()
-    assert list(told) == ["results", "best", "seconds"]
+    assert list(told) == ["results", "best", "unfinished", "notices", "seconds"]
     assert told["best"] == {"config": {"n": 0}, "validation": {"accuracy": 0.9, "loss": 0.1}}
     assert told["results"][1]["validation"] == {"accuracy": None, "loss": None}

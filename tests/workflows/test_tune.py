@@ -63,6 +63,34 @@ def test_what_decides_how_pictures_are_seen_can_be_swept_too(trained, tmp_path) 
     assert found == {(norm, way) for norm in (False, True) for way in ("he", "zeros")}
 
 
+def test_a_swept_value_is_kept_though_it_is_the_usual_one(trained, tmp_path) -> None:
+    sweeps = {"initialisation": ("zeros", "he"), "l1": (0.0, 1e-3)}
+    given = {"size": SIZE, "epochs": 2, "hidden_size": 4, "learning_rate": 0.01}
+    result = tune(read(trained.photos), sweeps, given, quiet(), out=tmp_path)
+    ways = {(one.config["initialisation"], one.config["l1"]) for one in result.results}
+    assert ways == {(way, l1) for way in ("zeros", "he") for l1 in (0.0, 1e-3)}
+    for field in sweeps:
+        assert (tmp_path / f"{field}.svg").exists()
+    assert "initialisation" in read_config(tmp_path / "best.json")
+    assert "initialisation exact" not in (tmp_path / "report.html").read_text()
+
+
+def test_losses_of_different_smoothing_are_not_compared(photos, tmp_path) -> None:
+    sweeps = {"label_smoothing": (0.0, 0.1)}
+    with pytest.raises(ConfigError, match="different label_smoothing cannot be compared"):
+        tune(read(photos), sweeps, MLP, quiet(), out=tmp_path, metric="loss")
+
+
+def test_what_cannot_be_is_said_before_any_work(trained, tmp_path, monkeypatch) -> None:
+    (tmp_path / "file").write_text("")
+    monkeypatch.setattr(module, "tune_heads", lambda *_: pytest.fail("it began"))
+    with pytest.raises(ConfigError, match=r"cannot be written: .*; name another place"):
+        tune(read(trained.photos), {}, {}, quiet(), out=tmp_path / "file" / "tune")
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    with pytest.raises(ConfigError, match="tune does not run under torchrun; share a study"):
+        tune(read(trained.photos), {}, {}, quiet(), out=tmp_path)
+
+
 def test_many_heads_are_fitted_in_parts_with_the_same_results(
     trained, tmp_path, monkeypatch
 ) -> None:

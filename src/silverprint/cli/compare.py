@@ -12,7 +12,7 @@ from silverprint.cli.common import numbers, percent, plain, print_json, table
 if TYPE_CHECKING:
     from silverprint.workflows.compare import Comparison
 
-Same = "The same in all (every option of `train --finetune`, with --set)"
+Same = "The same in all (options of `train --finetune`, with --set; heads are the presets')"
 Data = "Data"
 
 
@@ -37,13 +37,15 @@ def compare(
     silverprint compare photos/ --backbone vgg16 --backbone efficientnet-lite0 --presets 1,3
     """
     from silverprint.backbones.registry import DEFAULT_BACKBONE
-    from silverprint.cli.train import need_extra, pairs
+    from silverprint.cli.train import need_extra, once, pairs
     from silverprint.training.progress import Progress
 
     progress = Progress(quiet)
     with progress.stage("import"):
         need_extra()
-    given: dict[str, Any] = {key: plain(value) for key, value in pairs(option or [], "--set")}
+    given: dict[str, Any] = {
+        key: plain(value) for key, value in once(pairs(option or [], "--set"), "--set")
+    }
     chosen = numbers(presets, "presets", int)
     with progress.stage("import"):
         from silverprint.data.read import read

@@ -115,7 +115,7 @@ def train(
         "augment": augment, "unfreeze": unfreeze, "finetune_epochs": finetune_epochs,
         "finetune_learning_rate": finetune_learning_rate, "metric": metric,
         "precision": precision, "device": device,
-        **{key: plain(value) for key, value in pairs(option or [], "--set")},
+        **{key: plain(value) for key, value in once(pairs(option or [], "--set"), "--set")},
     }  # fmt: skip
     chosen = read_config(config) if config else {}
     chosen.update({name: value for name, value in given.items() if value not in (None, ())})
@@ -165,6 +165,17 @@ def pairs(texts: list[str], name: str) -> tuple[tuple[str, str], ...]:
             raise ConfigError(f"{name} is written KEY=VALUE; got {text!r}.")
         found.append((key, value))
     return tuple(found)
+
+
+def once(found: tuple[tuple[str, str], ...], name: str) -> tuple[tuple[str, str], ...]:
+    """Refuse a key that is given twice."""
+    from silverprint.errors import ConfigError
+
+    keys = [key for key, _ in found]
+    for key in keys:
+        if keys.count(key) > 1:
+            raise ConfigError(f"{name} {key} is given twice; give it once, with all its values.")
+    return found
 
 
 def _only(name: str, values: tuple[Any, ...]) -> Any:

@@ -49,7 +49,7 @@ def tune(
 
     silverprint train photos/ --config tune/best.json
     """
-    from silverprint.cli.train import need_extra, pairs
+    from silverprint.cli.train import need_extra, once, pairs
     from silverprint.training.progress import Progress
     from silverprint.workflows.settings import read_config
 
@@ -57,10 +57,10 @@ def tune(
     with progress.stage("import"):
         need_extra()
     given: dict[str, Any] = read_config(config) if config else {}
-    given.update({key: plain(value) for key, value in pairs(option or [], "--set")})
+    given.update({key: plain(value) for key, value in once(pairs(option or [], "--set"), "--set")})
     given.update({name: True for name, wish in
                   (("from_scratch", from_scratch), ("finetune", finetune)) if wish})  # fmt: skip
-    sweeps = {name: values(text) for name, text in pairs(sweep or [], "--sweep")}
+    sweeps = {name: values(text) for name, text in once(pairs(sweep or [], "--sweep"), "--sweep")}
     with progress.stage("import"):
         from silverprint.data.read import read
         from silverprint.workflows.tune import tune as run_tune
@@ -74,6 +74,9 @@ def tune(
     if find_lr:
         if sweeps:
             raise ConfigError("--find-lr tries no --sweep; leave one of the two out.")
+        from silverprint.reports.page import make_folder
+
+        make_folder(out)
         _find_rate(dataset, given, progress, out, command, json, quiet)
         return
     result = run_tune(

@@ -17,6 +17,7 @@ from PIL import Image, ImageFont
 
 from silverprint.errors import ConfigError, MissingExtraError
 from silverprint.reports.markup import Markup, element, join, letters, shorten
+from silverprint.reports.page import make_folder, unwritable
 
 INK, MUTED, HAIR, ACCENT, PAPER = "#1b1e22", "#596069", "#d5d8da", "#1f5485", "#ffffff"
 # The last but one comes with Pillow, so there are letters on a machine without fonts too.
@@ -134,20 +135,6 @@ def check_place(path: Path, kinds: Sequence[str] = KINDS) -> Path:
     return path
 
 
-def make_folder(path: Path) -> None:
-    """Make a folder that files can be written into.
-
-    Raises:
-        ConfigError: it cannot be.
-    """
-    try:
-        path.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise _unwritable(path, error) from None
-    if not os.access(path, os.W_OK):
-        raise ConfigError(f"{str(path)!r} is read-only; name another folder.")
-
-
 def write_figure(figure: Markup, path: Path) -> None:
     """Write a figure as SVG or as PNG, as its ending says, whole or not at all.
 
@@ -171,7 +158,7 @@ def write_bytes(data: bytes, path: Path) -> None:
         unfinished.replace(path)
     except OSError as error:
         unfinished.unlink(missing_ok=True)
-        raise _unwritable(path, error) from None
+        raise unwritable(path, error) from None
 
 
 def rendered(figure: Markup) -> bytes:
@@ -206,8 +193,3 @@ def _own_font() -> bytes:
     assert isinstance(font, ImageFont.FreeTypeFont)
     assert isinstance(font.path, io.BytesIO)
     return font.path.getvalue()
-
-
-def _unwritable(path: Path, error: OSError) -> ConfigError:
-    reason = (error.strerror or str(error)).lower()
-    return ConfigError(f"{str(path)!r} cannot be written: {reason}; name another place.")

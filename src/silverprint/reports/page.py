@@ -5,6 +5,7 @@ from collections.abc import Iterable
 from importlib import resources
 from pathlib import Path
 
+from silverprint.errors import ConfigError
 from silverprint.reports.markup import Markup, Section, element, join, named
 
 POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'; form-action 'none'"
@@ -40,6 +41,26 @@ def write_page(text: str, path: Path) -> None:
         partial.replace(path)
     finally:
         partial.unlink(missing_ok=True)
+
+
+def make_folder(path: Path) -> None:
+    """Make a folder that files can be written into.
+
+    Raises:
+        ConfigError: it cannot be.
+    """
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise unwritable(path, error) from None
+    if not os.access(path, os.W_OK):
+        raise ConfigError(f"{str(path)!r} is read-only; name another folder.")
+
+
+def unwritable(path: Path, error: OSError) -> ConfigError:
+    """Return the sentence for a place that cannot be written to."""
+    reason = (error.strerror or str(error)).lower()
+    return ConfigError(f"{str(path)!r} cannot be written: {reason}; name another place.")
 
 
 def style_sheet() -> Markup:

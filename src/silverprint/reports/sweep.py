@@ -46,14 +46,21 @@ class Line:
     Attributes:
         value: as it is written.
         accuracies: on validation, by epoch; one that is not finite is left out.
-        level: the accuracy of something without epochs, such as an exact solution.
+        level: the accuracy of what ships; the only one of what has no epochs.
         best: whether this is the best configuration.
+        epoch: the one that ships, from 1; 0 for the highest.
     """
 
     value: str
     accuracies: tuple[float, ...] = ()
     level: float | None = None
     best: bool = False
+    epoch: int = 0
+
+    @property
+    def figure(self) -> float:
+        """The accuracy that counts."""
+        return max(self.known) if self.level is None else self.level
 
     @property
     def known(self) -> list[float]:
@@ -191,8 +198,7 @@ def _charts(report: SweepReport) -> Section:
         "figcaption",
         "Validation accuracy by epoch. Each chart varies one setting; the others are those of the "
         "best configuration, whose line is drawn solid. A line that ends early stopped because the "
-        "validation loss no longer fell. The figures are the highest of any epoch; what ships is the "
-        "epoch with the lowest loss.",
+        "validation loss no longer fell. The figures are those of the epoch that ships.",
     )
     body = element("figure", element("div", *charts, class_="pair"), caption)
     return Section("charts", "One setting at a time", body if charts else Markup(""))
@@ -238,25 +244,29 @@ def _curve(line: Line, across: Scale, up: Scale, style: str) -> Markup:
 
 
 def _legend(line: Line, x: float, y: float, style: str, roomy: bool) -> Markup:
-    """Return how a line is drawn, what it stands for, and below that its best accuracy."""
+    """Return how a line is drawn, what it stands for, and below that its accuracy."""
     parts = [
         element("path", d=f"M{x:.0f} {y:.0f}h20", class_=style),
         text(x + 26, y + 4, shorten(line.value, 10), class_="best" if line.best else "name"),
     ]
     if roomy:
-        parts.append(text(x + 26, y + 17, percent(max(line.known))))
+        parts.append(text(x + 26, y + 17, percent(line.figure)))
     return join(parts)
 
 
 def _best_point(line: Line, across: Scale, up: Scale) -> Markup:
-    value = max(line.known)
-    where = line.accuracies.index(value) + 1 if line.accuracies else across.high
+    where, value = across.high, line.figure
+    if 1 <= line.epoch <= len(line.accuracies):
+        where, value = line.epoch, line.accuracies[line.epoch - 1]
+    elif line.accuracies:
+        value = max(line.known)
+        where = line.accuracies.index(value) + 1
     x, y = across(where), up(value)
     part = (x - across.start) / (across.end - across.start)
     anchor = "start" if part < 0.25 else "end" if part > 0.75 else "middle"
     return join((
         element("circle", cx=x, cy=y, r=4.5, class_="dot"),
-        text(x, max(y - 9, 10), percent(value), anchor, class_="best"),
+        text(x, max(y - 9, 10), percent(line.figure), anchor, class_="best"),
     ))  # fmt: skip
 
 

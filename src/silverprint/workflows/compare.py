@@ -23,7 +23,7 @@ from silverprint.data.table import Dataset, Split
 from silverprint.errors import ConfigError, DataError
 from silverprint.models.stacked_heads import HeadConfig
 from silverprint.recipes.heads import HeadData, fit_heads
-from silverprint.reports.page import write_page
+from silverprint.reports.page import make_folder, write_page
 from silverprint.runtime.paths import cache_folder
 from silverprint.training.metrics import evaluate
 from silverprint.training.pixels import load_pixels
@@ -31,7 +31,7 @@ from silverprint.training.progress import Progress
 from silverprint.workflows.networks import leave, read_large, run_folder, train_pretrained
 from silverprint.workflows.run import Training
 from silverprint.workflows.settings import TrainSettings
-from silverprint.workflows.sweeps import Config
+from silverprint.workflows.sweeps import Config, head_lists, one_process_only
 from silverprint.workflows.train import look_at
 
 RESULTS = "compare.json"
@@ -161,6 +161,7 @@ class Comparison:
             "best": self.ranked[0].to_json(),
             "judged_on": self.split,
             "verdict": self.verdict,
+            "notices": self.notices,
             "seconds": round(self.seconds, 3),
         }
 
@@ -193,15 +194,27 @@ def compare(
             raise ConfigError(f"presets are {', '.join(map(str, PRESETS))}; got {number}.")
     if not presets or not backbones:
         raise ConfigError("compare needs at least one preset and one backbone; give both.")
+    one_process_only("compare", "run it in one")
+    if fixed := sorted(set(given) & {*head_lists(), "batch_norm"}):
+        raise ConfigError(
+            f"{fixed[0]} is for the presets to say, which differ in their heads; leave it out, or "
+            "use `silverprint tune`."
+        )
     chosen = {**given, "finetune": True}
     every = [TrainSettings.of(**{**chosen, "backbone": name}) for name in dict.fromkeys(backbones)]
-    out.mkdir(parents=True, exist_ok=True)
+    make_folder(out)
     results: list[Compared] = []
     notices: list[str] = []
     for settings in every:
         run = look_at(dataset, settings, progress)
-        notices = [*run.dataset.notices, *run.notices]
+        notices += [*run.dataset.notices, *run.notices]
         results += [_one(run, number, out, progress) for number in dict.fromkeys(presets)]
+    notices += [
+        f"Preset {one.preset} on {one.backbone}: training everything did not better its head on "
+        "the frozen network, so its figures are that head's."
+        for one in results
+        if PRESETS[one.preset].finetune and one.epochs == 0
+    ]
     split = "test" if "test" in results[0].metrics else "validation"
     comparison = Comparison(
         results, split, time.perf_counter() - began, dataset.name, list(dict.fromkeys(notices))

@@ -32,9 +32,8 @@ def write_comparison(
         }
         rows.append(Row(name, one.words, measures, one.epochs, one.seconds, one is best))
         curve = tuple(one.curves.get("validation accuracy", ()))
-        line = Line(
-            f"preset {one.preset}", curve, one.metrics["validation"]["accuracy"], one is best
-        )
+        accuracy = one.metrics["validation"]["accuracy"]
+        line = Line(f"preset {one.preset}", curve, accuracy, one is best, one.epochs)
         charts.setdefault(one.backbone, []).append(line)
     libraries = {name: version(name) for name in ("silverprint", "torch", "numpy")}
     report = ComparisonReport(

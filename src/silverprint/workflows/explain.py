@@ -24,7 +24,7 @@ from silverprint.inspection.attribution import (
     probability,
     score_of,
 )
-from silverprint.inspection.figure import make_folder, png, rendered, write_bytes, write_figure
+from silverprint.inspection.figure import png, rendered, write_bytes, write_figure
 from silverprint.inspection.heat import Array, Pixels, overlay, resized, signed_overlay
 from silverprint.inspection.panels import (
     Panel,
@@ -35,6 +35,7 @@ from silverprint.inspection.panels import (
 )
 from silverprint.inspection.view import View, reduced, view
 from silverprint.reports.markup import Markup
+from silverprint.reports.page import make_folder
 from silverprint.runtime.bundle import Bundle
 from silverprint.runtime.images import decode
 from silverprint.runtime.predictor import Prediction, Predictor

@@ -16,7 +16,6 @@ from silverprint.inspection.figure import (
     MUTED,
     check_place,
     drawing,
-    make_folder,
     picture,
     png,
     rectangle,
@@ -38,6 +37,7 @@ from silverprint.inspection.kernels import (
 )
 from silverprint.inspection.view import reduced
 from silverprint.reports.markup import Markup, join
+from silverprint.reports.page import make_folder
 from silverprint.runtime.images import decode
 
 COLUMNS, TILE, GAP, MARGIN = 3, 340.0, 22.0, 28.0

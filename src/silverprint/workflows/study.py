@@ -74,6 +74,8 @@ def run_study(
     with quiet_optuna():
         study, storage = _open(fields, data, out, url)
         known = _known(storage, data)
+        from optuna.exceptions import UpdateFinishedTrialError
+
         while True:
             taken = set(known) | _taken(study)
             free = [key for key in order if key not in taken]
@@ -97,16 +99,36 @@ def run_study(
                 try:
                     tried = run_one({**given, **dict(zip(fields, grid[key], strict=True))})
                 except BaseException:
-                    study.tell(trial, state=_state("FAIL"))  # the next run takes it up
+                    with contextlib.suppress(UpdateFinishedTrialError):
+                        study.tell(trial, state=_state("FAIL"))  # the next run takes it up
                     raise
-                trial.set_user_attr(RESULT, json.dumps(_written(tried)))
-                study.tell(trial, -1.0 if tried.accuracy is None else tried.accuracy)
+                _note(study, trial, tried)
         found = known | _known(storage, data)
     return [
         replace(found[key], config={**given, **dict(zip(fields, values, strict=True))})
         for key, values in grid.items()
         if key in found
     ]
+
+
+def _note(study: "Study", trial: "Trial", tried: Tried) -> None:
+    """Write a result down; anew, where others took this process for dead meanwhile."""
+    import optuna
+
+    value = -1.0 if tried.accuracy is None else tried.accuracy
+    try:
+        trial.set_user_attr(RESULT, json.dumps(_written(tried)))
+        study.tell(trial, value)
+    except optuna.exceptions.UpdateFinishedTrialError:
+        attributes = {**trial.user_attrs, RESULT: json.dumps(_written(tried))}
+        study.add_trial(
+            optuna.trial.create_trial(
+                value=value,
+                user_attrs=attributes,
+                params=trial.params,
+                distributions=trial.distributions,
+            )
+        )
 
 
 @contextlib.contextmanager
@@ -138,7 +160,6 @@ def _open(
     """Open the study of this data and these values; one database may hold many."""
     import optuna
 
-    out.mkdir(parents=True, exist_ok=True)
     address = url or f"sqlite:///{(out / FILE).resolve()}"
     # Waiting for one another is better than failing, where processes share a file.
     engine = {"connect_args": {"timeout": 120}} if address.startswith("sqlite") else {}

@@ -2,6 +2,7 @@
 
 import dataclasses
 import math
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import product
@@ -61,7 +62,7 @@ class TuneResult:
         count: validation pictures, or the cross-validated ones.
         seconds: it took.
         notices: what the user should know.
-        unfinished: configurations that were not tried, because of --trials.
+        unfinished: configurations that were not tried, or are still tried by other processes.
     """
 
     fields: dict[str, tuple[Any, ...]]
@@ -109,10 +110,12 @@ class TuneResult:
         )
 
     def to_json(self) -> dict[str, Any]:
-        """Return {"results": [...], "best": one of them, "seconds": number}."""
+        """Return {"results": [...], "best": one of them, "seconds": number} and what to know."""
         return {
             "results": [tried.to_json() for tried in self.results],
             "best": self.best.to_json(),
+            "unfinished": self.unfinished,
+            "notices": self.notices,
             "seconds": round(self.seconds, 3),
         }
 
@@ -169,6 +172,16 @@ def configurations(sweeps: Mapping[str, Sequence[Any]], given: Mapping[str, Any]
     return [
         {**given, **dict(zip(names, values, strict=True))} for values in product(*sweeps.values())
     ]
+
+
+def one_process_only(verb: str, instead: str) -> None:
+    """Refuse to run under torchrun, where each process would do all of it.
+
+    Raises:
+        ConfigError: there are several.
+    """
+    if os.environ.get("WORLD_SIZE", "1") != "1":
+        raise ConfigError(f"{verb} does not run under torchrun; {instead}.")
 
 
 def head_lists() -> set[str]:

@@ -6,7 +6,7 @@ import hashlib
 import json
 import math
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Container, Iterator, Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,7 @@ from silverprint.data.table import Dataset
 from silverprint.errors import ConfigError
 from silverprint.models.stacked_heads import HeadConfig
 from silverprint.recipes.heads import FittedHead
-from silverprint.reports.page import write_page
+from silverprint.reports.page import make_folder, write_page
 from silverprint.reports.sweep import Line, SweepReport, write_sweep, written
 from silverprint.runtime.paths import cache_folder
 from silverprint.training.progress import Progress
@@ -34,6 +34,7 @@ from silverprint.workflows.sweeps import (
     configurations,
     head_lists,
     kind_of,
+    one_process_only,
     rank,
 )
 from silverprint.workflows.train import fit_all, look_at, provenance
@@ -65,10 +66,18 @@ def tune(
     Raises:
         SilverprintError: a setting or a value is not possible, or the pictures are not.
     """
+    one_process_only("tune", "share a study with --study instead")
     if metric not in METRICS:
         raise ConfigError(f"metric must be {' or '.join(METRICS)}; got {metric!r}.")
     began = time.perf_counter()
     fields = check_sweeps(sweeps or DEFAULTS[kind_of(given)], given)
+    unequal = sorted({"label_smoothing", "class_weights"} & set(fields))
+    if metric == "loss" and kind_of(given) == "scratch" and unequal:
+        raise ConfigError(
+            f"losses of different {unequal[0]} cannot be compared, since it is part of them; "
+            "tune by accuracy."
+        )
+    make_folder(out)
     if kind_of(given) == "heads":
         if study is not None or trials is not None:
             raise ConfigError(
@@ -82,6 +91,7 @@ def tune(
     result.notices = [*run.dataset.notices, *run.notices]
     missing = math.prod(map(len, fields.values())) - len(results)
     if missing > 0 and kind_of(given) != "heads":
+        result.unfinished = missing
         result.notices.append(
             f"{missing} configurations are not tried, or still being tried by other processes; the "
             "same command takes them up."
@@ -93,7 +103,6 @@ def tune(
         )
     result.seconds = time.perf_counter() - began
     with progress.stage("report"):
-        out.mkdir(parents=True, exist_ok=True)
         write_best(result, out)
         write_sweep(sweep_report(result, run, progress.seconds, command), out / REPORT)
     trim(cache_folder(), run.settings.cache_limit)
@@ -123,7 +132,7 @@ def tune_heads(
                 def tell(active: int, epoch: int) -> None:  # noqa: ARG001
                     advance(1, f"{active:,} fits still learn")
 
-                results += [_tried(config, one) for one in fit_all(run, part, tell)]
+                results += [_tried(config, one, together) for one in fit_all(run, part, tell)]
     return list({json.dumps(one.config, default=str): one for one in results}.values()), run
 
 
@@ -139,11 +148,11 @@ def _parts(heads: Sequence[HeadConfig]) -> Iterator[list[HeadConfig]]:
         yield part
 
 
-def _tried(given: Config, fitted: FittedHead) -> Tried:
+def _tried(given: Config, fitted: FittedHead, swept: Container[str]) -> Tried:
     """Write down a head with all its settings, so that `train` fits the same one."""
     own = dataclasses.asdict(fitted.config)
     for name, default in (("l1", 0.0), ("initialisation", "he"), ("learning_rate", None)):
-        if own[name] == default:
+        if own[name] == default and name not in swept:
             del own[name]
     finite = math.isfinite(fitted.loss)
     return Tried(
@@ -203,12 +212,13 @@ def sweep_report(
     """Return the page's content."""
     assert result.best.accuracy is not None
     chosen = ", ".join(
-        f"{name.replace('_', ' ')} {written(result.best.config.get(name))}"
+        f"{name.replace('_', ' ')} {_said(name, result.best.config.get(name))}"
         for name in result.fields
     )
     charts = {}
     for name in result.fields:
-        lines = [_line(value, tried, tried is result.best) for value, tried in result.along(name)]
+        lines = [_line(name, value, tried, tried is result.best)
+                 for value, tried in result.along(name)]  # fmt: skip
         if len(lines) > 1:
             charts[name] = lines
     return SweepReport(
@@ -235,9 +245,14 @@ def _provenance(run: Training, command: str) -> dict[str, str]:
     return {"seed": str(run.settings.seed), "command": command, "date": when, **libraries}
 
 
-def _line(value: Any, tried: Tried, best: bool) -> Line:
+def _line(name: str, value: Any, tried: Tried, best: bool) -> Line:
     curve = tried.curves.get("validation accuracy", [])
-    return Line(written(value), tuple(curve), None if curve else tried.accuracy, best)
+    return Line(_said(name, value), tuple(curve), tried.accuracy, best, tried.epochs)
+
+
+def _said(name: str, value: Any) -> str:
+    """Return a value in words; a head without a learning rate is solved exactly."""
+    return "none" if value is None and name != "learning_rate" else written(value)
 
 
 def _candidate(tried: Tried, chosen: bool) -> dict[str, Any]:
