@@ -180,6 +180,28 @@ def serving(data: Path, rounds: int, _: Path) -> str:
     return timed([sys.executable, HERE / "serving.py", data, "--rounds", str(rounds)])[1]
 
 
+def export(data: Path, _: int, folder: Path) -> str:
+    """Exported files against the bundle: answers, and int8."""
+    train(data, folder / "cache", folder / "bundle")
+    return timed([sys.executable, HERE / "export.py", folder / "bundle"], folder / "cache")[1]
+
+
+def browser(data: Path, _: int, folder: Path) -> str:
+    """The exported page in a headless browser against Python."""
+    train(data, folder / "cache", folder / "bundle")
+    return timed([sys.executable, HERE / "browser.py", folder / "bundle", "--data", data / "test"])[1]
+
+
+def audit(data: Path, rounds: int, _: Path) -> str:
+    """Planted faults, and what finds them."""
+    return timed([sys.executable, HERE / "audit.py", data, "--seeds", str(rounds)])[1]
+
+
+def unknown(_: Path, __: int, folder: Path) -> str:
+    """Which detector knows the unknown."""
+    return timed([sys.executable, HERE / "unknown.py"], folder / "cache")[1]
+
+
 SECTIONS = {
     "extraction": extraction,
     "training": training,
@@ -191,6 +213,10 @@ SECTIONS = {
     "usual-loop": usual_loop,
     "epoch": epoch,
     "serving": serving,
+    "export": export,
+    "browser": browser,
+    "audit": audit,
+    "unknown": unknown,
     **networks.SECTIONS,
 }
 
