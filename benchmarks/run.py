@@ -189,7 +189,8 @@ def export(data: Path, _: int, folder: Path) -> str:
 def browser(data: Path, _: int, folder: Path) -> str:
     """The exported page in a headless browser against Python."""
     train(data, folder / "cache", folder / "bundle")
-    return timed([sys.executable, HERE / "browser.py", folder / "bundle", "--data", data / "test"])[1]
+    command = [sys.executable, HERE / "browser.py", folder / "bundle", "--data", data / "test"]
+    return timed(command)[1]
 
 
 def audit(data: Path, rounds: int, _: Path) -> str:

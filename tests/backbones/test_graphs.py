@@ -109,7 +109,7 @@ def test_large_pictures_are_resized_as_small_ones(fit, height, width, seed) -> N
     difference = np.abs(found - as_large(preprocessing).run(["pixels"], {"images": image})[0])
     assert difference.max() <= 2  # where a picture is enlarged, as with Pillow
     assert (difference > 1).mean() < 2e-3
-    assert difference.mean() < 0.01
+    assert difference.mean() < 0.02
 
 
 @functools.cache
