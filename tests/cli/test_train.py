@@ -278,6 +278,8 @@ def test_the_cache_keeps_to_its_limit(cli, photos, tmp_path) -> None:
         (["--backbone-option", "mean"], "--backbone-option is written KEY=VALUE; got 'mean'"),
         (["--backbone-option", "size=big"], "option size takes a whole number of pixels"),
         (["--weights", "nowhere.pth"], "weights file nowhere.pth does not exist"),
+        (["--finetune", "--epochs", "3"], "with --finetune give --finetune-epochs 3"),
+        (["--from-scratch", "--backbone", "vgg16"], "backbone is of a pretrained network"),
     ],
 )
 def test_a_wrong_value_is_one_line(cli, photos, tmp_path, options, message) -> None:

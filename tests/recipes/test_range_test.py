@@ -95,13 +95,30 @@ def test_a_linear_head_needs_no_rate() -> None:
         range_of_head(HeadConfig(), head_data(), FitSettings())
 
 
-@pytest.mark.parametrize("augment", ["none", "strong"])
-def test_a_network_from_scratch_learns_before_it_diverges(augment) -> None:
-    """Classes differ by brightness; "strong" mixes pictures, so targets are soft."""
+def brightnesses() -> PixelData:
+    """Three classes that differ by brightness."""
     random = np.random.default_rng(0)
     labels = np.arange(120) % 3
     pixels = (labels * 80)[:, None, None, None] + random.integers(0, 40, (120, 1, 8, 8))
-    data = PixelData(pixels.astype(np.uint8), labels)
+    return PixelData(pixels.astype(np.uint8), labels)
+
+
+def test_the_optimiser_and_its_penalties_are_those_of_the_training() -> None:
+    def curve(**options) -> list[float]:
+        settings = ScratchSettings(
+            model="mlp", widths=(16,), batch_size=32, augment="none", **options
+        )
+        return range_of_scratch(brightnesses(), 3, "softmax", settings, ("a", "b", "c")).losses
+
+    usual = curve()
+    for options in ({"optimiser": "sgd"}, {"l1": 0.1}, {"clip": 1e-3}):
+        assert curve(**options) != usual, options
+
+
+@pytest.mark.parametrize("augment", ["none", "strong"])
+def test_a_network_from_scratch_learns_before_it_diverges(augment) -> None:
+    """With "strong" pictures are mixed, so targets are soft."""
+    data = brightnesses()
     settings = ScratchSettings(model="mlp", widths=(16,), batch_size=32, augment=augment)
     found = range_of_scratch(data, 3, "softmax", settings, ("a", "b", "c"))
     assert len(found.rates) > 30

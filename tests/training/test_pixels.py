@@ -8,6 +8,7 @@ from PIL import Image
 
 from silverprint.backbones.look import PictureReader
 from silverprint.data.table import Dataset
+from silverprint.errors import ConfigError
 from silverprint.runtime.preprocessing import Preprocessing
 from silverprint.training.pixels import CHUNK, is_grey, load_pixels, luma
 
@@ -29,6 +30,17 @@ def dataset_of(sources) -> Dataset:
 def as_the_graph_gives(dataset: Dataset, preprocessing: Preprocessing) -> np.ndarray:
     reader = PictureReader(preprocessing, dataset.sources, dataset.names)
     return np.stack([reader.see(row, ()).pixels for row in range(len(dataset))])
+
+
+def test_a_full_disk_is_said_before_it_is_full(tmp_path, monkeypatch) -> None:
+    class Little:
+        free = 1000
+
+    monkeypatch.setattr("shutil.disk_usage", lambda _: Little)
+    dataset = dataset_of([np.zeros((SIZE, SIZE), np.uint8)] * 9)
+    with pytest.raises(ConfigError, match=r"9 pictures of .* take 0\.00 GiB in .*, where 0\.00"):
+        load_pixels(dataset, Preprocessing(SIZE), every_row(dataset), file=tmp_path / "pixels")
+    assert list(tmp_path.iterdir()) == []
 
 
 def every_row(dataset: Dataset) -> np.ndarray:

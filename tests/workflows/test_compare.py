@@ -151,3 +151,15 @@ def test_everything_is_trained(photos, tmp_path) -> None:
     (one,) = result.results
     assert one.metrics["test"]["accuracy"] > 0.8
     assert len(one.curves["validation accuracy"]) == 1
+
+
+def test_a_training_that_bettered_nothing_is_told(photos, tmp_path, monkeypatch) -> None:
+    def bettered_nothing(run, _):
+        rows = {split: run.dataset.rows(split) for split in module.HELD_OUT}
+        return {split: run.head.logits(run.seen.features(rows[split])) for split in rows}, 0
+
+    monkeypatch.setattr(module, "_finetuned", bettered_nothing)
+    result = compare(read(photos), [1, 4], LITE, GIVEN, Progress(quiet=True), out=tmp_path)
+    (told,) = (notice for notice in result.notices if "Preset 4" in notice)
+    assert "training everything did not better its head" in told
+    assert result.to_json()["notices"] == result.notices
