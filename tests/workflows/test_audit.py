@@ -3,12 +3,12 @@
 import numpy as np
 import pytest
 
-from silverprint.backbones.look import Look
 from silverprint.data.read import read
 from silverprint.errors import DataError
 from silverprint.training.progress import Progress
-from silverprint.workflows.audit import audit, hold_out, look_at_all, measure_all
+from silverprint.workflows.audit import audit, hold_out, measure_all
 from silverprint.workflows.settings import TrainSettings
+from silverprint.workflows.train import look_once
 
 SETTINGS = TrainSettings.of(size=64)
 
@@ -66,7 +66,7 @@ def test_copies_are_held_out_together(make_photos, tmp_path) -> None:
 
 def test_a_picture_that_changes_while_it_is_looked_at_is_not_taken(make_photos, tmp_path) -> None:
     dataset = read(make_photos(tmp_path / "p", {"cat": 3, "dog": 3}))
-    seen: Look = look_at_all(dataset, SETTINGS, quiet())
+    seen, _, _ = look_once(dataset, SETTINGS, quiet())
     (tmp_path / "p/cat/0001.jpg").write_bytes((tmp_path / "p/dog/0001.jpg").read_bytes())
     (tmp_path / "p/dog/0002.jpg").unlink()
     measured, facts, refused = measure_all(dataset, seen, quiet())

@@ -224,6 +224,17 @@ def _load_weights(network: nn.Module, choice: BackboneChoice) -> None:
         if len(values) == len(names):
             given = dict(zip(names, values, strict=True))
     given.update({key: expected[key] for key in counters - set(given)})
+    if problems := misfits(expected, given):
+        raise BackboneError(
+            f"weights {choice.weights} do not fit {choice.architecture}: {problems}."
+        )
+    network.load_state_dict(given)
+
+
+def misfits(
+    expected: Mapping[str, torch.Tensor], given: Mapping[str, torch.Tensor], most: int = 3
+) -> str:
+    """Say why tensors cannot be a network's: what is missing, too much, or of another shape."""
     problems = [f"{key} is missing" for key in expected if key not in given]
     problems += [f"{key} is not in the network" for key in given if key not in expected]
     problems += [
@@ -231,13 +242,8 @@ def _load_weights(network: nn.Module, choice: BackboneChoice) -> None:
         for key in expected
         if key in given and given[key].shape != expected[key].shape
     ]
-    if problems:
-        more = f" and {len(problems) - 3} more" if len(problems) > 3 else ""
-        raise BackboneError(
-            f"weights {choice.weights} do not fit {choice.architecture}: "
-            f"{'; '.join(problems[:3])}{more}."
-        )
-    network.load_state_dict(given)
+    more = f" and {len(problems) - most} more" if len(problems) > most else ""
+    return "; ".join(problems[:most]) + more
 
 
 def read_weights(path: Path) -> dict[str, torch.Tensor]:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from silverprint.cli.common import print_json, size_in_bytes, table
+from silverprint.cli.common import need_extra, print_json, size_in_bytes, table
 
 if TYPE_CHECKING:
     from silverprint.data.table import Dataset
@@ -59,8 +59,6 @@ def audit(
     if fix is not None:
         check_new(fix, "--fix")
     with progress.stage("import"):
-        from silverprint.cli.train import need_extra
-
         need_extra()
         from silverprint.workflows.audit import audit as run_audit
         from silverprint.workflows.audit_page import write_audit

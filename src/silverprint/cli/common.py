@@ -3,9 +3,12 @@
 import json
 import sys
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
-from silverprint.errors import ConfigError
+from silverprint.errors import ConfigError, MissingExtraError
+
+if TYPE_CHECKING:
+    from silverprint.data.table import Dataset
 
 Number = TypeVar("Number", int, float)
 
@@ -84,3 +87,48 @@ def table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
 def percent(share: float) -> str:
     """Write 0.875 as "87.5 %"."""
     return f"{100 * share:.1f} %"
+
+
+def need_extra() -> None:
+    """Refuse to begin without what training needs."""
+    try:
+        import onnx
+        import safetensors
+        import torch
+
+        del onnx, safetensors, torch
+    except ImportError as error:
+        raise MissingExtraError("training", "train") from error
+
+
+def pairs(texts: list[str], name: str) -> tuple[tuple[str, str], ...]:
+    """Read KEY=VALUE, any number of times."""
+    found = []
+    for text in texts:
+        key, equals, value = text.partition("=")
+        if not (key and equals and value):
+            raise ConfigError(f"{name} is written KEY=VALUE; got {text!r}.")
+        found.append((key, value))
+    return tuple(found)
+
+
+def once(found: tuple[tuple[str, str], ...], name: str) -> tuple[tuple[str, str], ...]:
+    """Refuse a key that is given twice."""
+    keys = [key for key, _ in found]
+    for key in keys:
+        if keys.count(key) > 1:
+            raise ConfigError(f"{name} {key} is given twice; give it once, with all its values.")
+    return found
+
+
+def settings_of(options: list[str] | None) -> dict[str, Any]:
+    """Read what --set gives, each key once."""
+    return {key: plain(value) for key, value in once(pairs(options or [], "--set"), "--set")}
+
+
+def read_data(data: str, *, class_names: str | None, **options: Any) -> "Dataset":
+    """Read a dataset as the options of `train` describe it."""
+    from silverprint.data.read import read
+
+    names = class_names.split(",") if class_names is not None else None
+    return read(data, class_names=names, **options)

@@ -3,11 +3,19 @@
 import shlex
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from silverprint.cli.common import numbers, percent, plain, print_json, table
+from silverprint.cli.common import (
+    need_extra,
+    numbers,
+    percent,
+    print_json,
+    read_data,
+    settings_of,
+    table,
+)
 
 if TYPE_CHECKING:
     from silverprint.workflows.compare import Comparison
@@ -37,24 +45,19 @@ def compare(
     silverprint compare photos/ --backbone vgg16 --backbone efficientnet-lite0 --presets 1,3
     """
     from silverprint.backbones.registry import DEFAULT_BACKBONE
-    from silverprint.cli.train import need_extra, once, pairs
     from silverprint.training.progress import Progress
 
     progress = Progress(quiet)
     with progress.stage("import"):
         need_extra()
-    given: dict[str, Any] = {
-        key: plain(value) for key, value in once(pairs(option or [], "--set"), "--set")
-    }
+    given = settings_of(option)
     chosen = numbers(presets, "presets", int)
     with progress.stage("import"):
-        from silverprint.data.read import read
         from silverprint.workflows.compare import compare as run_compare
     with progress.stage("read"):
-        dataset = read(
+        dataset = read_data(
             data, data_dir=data_dir, image_column=image_column, label_column=label_column,
-            label_separator=label_separator,
-            class_names=class_names.split(",") if class_names is not None else None,
+            label_separator=label_separator, class_names=class_names,
         )  # fmt: skip
     command = shlex.join(["silverprint", *sys.argv[1:]])
     result = run_compare(

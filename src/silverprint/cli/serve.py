@@ -1,12 +1,11 @@
 """`silverprint serve`."""
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, cast
 
 import typer
 
-from silverprint.errors import ConfigError, closest
-
-MODES = ("classify", "spell")
+if TYPE_CHECKING:
+    from silverprint.serving.settings import Mode
 
 
 def serve(
@@ -33,12 +32,9 @@ def serve(
     """
     from silverprint.serving.settings import Settings, named_bundles
 
-    if mode not in MODES:
-        known = ", ".join(MODES)
-        raise ConfigError(f"mode must be one of {known}; got {mode!r}.{closest(mode, MODES)}")
     settings = Settings(
         max_bytes=max_bytes, max_pixels=max_pixels, queue=queue, timeout=timeout, threads=threads,
-        batch=batch, api_key=api_key, cors=tuple(cors or ()), mode="spell" if mode == "spell" else "classify",
+        batch=batch, api_key=api_key, cors=tuple(cors or ()), mode=cast("Mode", mode),
         accept=accept,
     )  # fmt: skip
     named = named_bundles(bundles)

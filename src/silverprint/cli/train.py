@@ -8,7 +8,16 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from silverprint.cli.common import numbers, percent, plain, print_json, size_in_bytes
+from silverprint.cli.common import (
+    need_extra,
+    numbers,
+    pairs,
+    percent,
+    print_json,
+    read_data,
+    settings_of,
+    size_in_bytes,
+)
 
 if TYPE_CHECKING:
     from silverprint.workflows.run import Training
@@ -115,19 +124,17 @@ def train(
         "augment": augment, "unfreeze": unfreeze, "finetune_epochs": finetune_epochs,
         "finetune_learning_rate": finetune_learning_rate, "metric": metric,
         "precision": precision, "device": device,
-        **{key: plain(value) for key, value in once(pairs(option or [], "--set"), "--set")},
+        **settings_of(option),
     }  # fmt: skip
     chosen = read_config(config) if config else {}
     chosen.update({name: value for name, value in given.items() if value not in (None, ())})
     settings = TrainSettings.of(**chosen)
     with progress.stage("import"):
-        from silverprint.data.read import read
         from silverprint.workflows.train import train_bundle
     with progress.stage("read"):
-        dataset = read(
+        dataset = read_data(
             data, data_dir=data_dir, image_column=image_column, label_column=label_column,
-            label_separator=label_separator,
-            class_names=class_names.split(",") if class_names is not None else None,
+            label_separator=label_separator, class_names=class_names,
         )  # fmt: skip
     command = shlex.join(["silverprint", *sys.argv[1:]])
     run = train_bundle(dataset, out, settings, progress, command)
@@ -138,44 +145,6 @@ def train(
         print_json(result)
     elif not quiet:
         _print_result(run, out, result)
-
-
-def need_extra() -> None:
-    """Refuse to begin without what training needs."""
-    from silverprint.errors import MissingExtraError
-
-    try:
-        import onnx
-        import safetensors
-        import torch
-
-        del onnx, safetensors, torch
-    except ImportError as error:
-        raise MissingExtraError("training", "train") from error
-
-
-def pairs(texts: list[str], name: str) -> tuple[tuple[str, str], ...]:
-    """Read KEY=VALUE, any number of times."""
-    from silverprint.errors import ConfigError
-
-    found = []
-    for text in texts:
-        key, equals, value = text.partition("=")
-        if not (key and equals and value):
-            raise ConfigError(f"{name} is written KEY=VALUE; got {text!r}.")
-        found.append((key, value))
-    return tuple(found)
-
-
-def once(found: tuple[tuple[str, str], ...], name: str) -> tuple[tuple[str, str], ...]:
-    """Refuse a key that is given twice."""
-    from silverprint.errors import ConfigError
-
-    keys = [key for key, _ in found]
-    for key in keys:
-        if keys.count(key) > 1:
-            raise ConfigError(f"{name} {key} is given twice; give it once, with all its values.")
-    return found
 
 
 def _only(name: str, values: tuple[Any, ...]) -> Any:

@@ -7,7 +7,17 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from silverprint.cli.common import percent, plain, print_json, table
+from silverprint.cli.common import (
+    need_extra,
+    once,
+    pairs,
+    percent,
+    plain,
+    print_json,
+    read_data,
+    settings_of,
+    table,
+)
 from silverprint.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -49,7 +59,6 @@ def tune(
 
     silverprint train photos/ --config tune/best.json
     """
-    from silverprint.cli.train import need_extra, once, pairs
     from silverprint.training.progress import Progress
     from silverprint.workflows.settings import read_config
 
@@ -57,18 +66,16 @@ def tune(
     with progress.stage("import"):
         need_extra()
     given: dict[str, Any] = read_config(config) if config else {}
-    given.update({key: plain(value) for key, value in once(pairs(option or [], "--set"), "--set")})
+    given.update(settings_of(option))
     given.update({name: True for name, wish in
                   (("from_scratch", from_scratch), ("finetune", finetune)) if wish})  # fmt: skip
     sweeps = {name: values(text) for name, text in once(pairs(sweep or [], "--sweep"), "--sweep")}
     with progress.stage("import"):
-        from silverprint.data.read import read
         from silverprint.workflows.tune import tune as run_tune
     with progress.stage("read"):
-        dataset = read(
+        dataset = read_data(
             data, data_dir=data_dir, image_column=image_column, label_column=label_column,
-            label_separator=label_separator,
-            class_names=class_names.split(",") if class_names is not None else None,
+            label_separator=label_separator, class_names=class_names,
         )  # fmt: skip
     command = shlex.join(["silverprint", *sys.argv[1:]])
     if find_lr:

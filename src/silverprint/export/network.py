@@ -11,6 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from silverprint.backbones.networks import misfits
 from silverprint.errors import BundleError
 from silverprint.models.network import LUMA
 from silverprint.runtime.bundle import WEIGHTS, Bundle
@@ -180,18 +181,9 @@ def _head(tensors: Mapping[str, Tensor]) -> nn.Sequential:
 
 
 def _load(trunk: nn.Module, tensors: Mapping[str, Tensor], bundle: Bundle) -> None:
-    expected = trunk.state_dict()
-    problems = [f"{name} is missing" for name in expected if name not in tensors]
-    problems += [f"{name} is not in the network" for name in tensors if name not in expected]
-    problems += [
-        f"{name} is {tuple(tensors[name].shape)}, expected {tuple(expected[name].shape)}"
-        for name in expected
-        if name in tensors and tensors[name].shape != expected[name].shape
-    ]
-    if problems:
-        more = f" and {len(problems) - 3} more" if len(problems) > 3 else ""
+    if problems := misfits(trunk.state_dict(), tensors):
         raise BundleError(
             f"{bundle.path / WEIGHTS} does not fit the network that bundle.json names: "
-            f"{'; '.join(problems[:3])}{more}; get the bundle again."
+            f"{problems}; get the bundle again."
         )
     trunk.load_state_dict(tensors)

@@ -41,9 +41,7 @@ class Familiar:
     @classmethod
     def of(cls, centres: Array, distances: Array, energies: Array | None) -> "Familiar":
         """Take the spreads from what was found on pictures that were held out."""
-        spreads = [None if found is None else max(float(found.std()), ALONE)
-                   for found in (distances, energies)]  # fmt: skip
-        return cls(centres, spreads[0] or 1.0, spreads[1])
+        return cls(centres, _spread(distances), None if energies is None else _spread(energies))
 
     def total(self, distances: Array, energies: Array | None) -> Array:
         """Return (n,) sums, as the written model computes them."""
@@ -95,6 +93,10 @@ def distances_of(features: Array, centres: Array) -> Array:
 def usual(values: Sequence[float] | Array, steps: int = 20) -> list[float]:
     """Return quantiles in equal steps, from the least to the largest."""
     return [round(float(q), 6) for q in np.quantile(values, np.linspace(0, 1, steps + 1))]
+
+
+def _spread(values: Array) -> float:
+    return max(float(values.std()), ALONE)
 
 
 def _sums(features: Array, labels: NDArray[Any], classes: int) -> NDArray[np.float64]:

@@ -14,10 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from silverprint.backbones.cache import FeatureCache, trim
-from silverprint.backbones.engines import engine_candidates, shipping_engines
-from silverprint.backbones.look import Look, join_looks, look
-from silverprint.backbones.prepare import prepare_backbone
-from silverprint.backbones.registry import choose_backbone
+from silverprint.backbones.look import Look
 from silverprint.data.audit.copies import Copies, find_copies
 from silverprint.data.audit.duplicates import duplicate_findings
 from silverprint.data.audit.facts import DIMENSION, VERSION, Facts, measure
@@ -32,11 +29,11 @@ from silverprint.errors import DataError, ImageError
 from silverprint.models.stacked_heads import HeadConfig
 from silverprint.recipes.heads import FitSettings, HeadData, Link, cross_validate_heads
 from silverprint.runtime.paths import cache_folder
-from silverprint.runtime.preprocessing import Preprocessing
 from silverprint.training.metrics import sigmoid, softmax
 from silverprint.training.progress import Progress
 from silverprint.workflows.settings import TrainSettings
 from silverprint.workflows.shortcuts import find_shortcuts
+from silverprint.workflows.train import look_once
 
 FOLDS = 5
 WEIGHT_DECAY = 0.3  # of the exact linear head that judges labels
@@ -74,7 +71,7 @@ def audit(dataset: Dataset, settings: TrainSettings, progress: Progress) -> Audi
     Raises:
         SilverprintError: no picture can be looked at.
     """
-    seen = look_at_all(dataset, settings, progress)
+    seen, _, _ = look_once(dataset, settings, progress)
     measured, facts, refused = measure_all(dataset, seen, progress)
     rows = seen.rows[measured]
     if not len(rows):
@@ -103,31 +100,6 @@ def audit(dataset: Dataset, settings: TrainSettings, progress: Progress) -> Audi
 
 
 # ---- Looking and measuring ----
-
-
-def look_at_all(dataset: Dataset, settings: TrainSettings, progress: Progress) -> Look:
-    """Run every picture through the frozen network once, just as `train` does."""
-    cache = cache_folder()
-    engine_candidates(settings.engine)
-    with progress.stage("prepare"):
-        choice = choose_backbone(settings.backbone)
-        prepared = prepare_backbone(choice, cache, settings.size, progress.say)
-    preprocessing = Preprocessing(
-        size=prepared.size, fit=settings.fit, mean=prepared.mean, std=prepared.std
-    )
-    teaching = dataset.rows("train")
-    judging = np.setdiff1d(np.arange(len(dataset)), teaching)
-    looks: list[Look] = []
-    with progress.stage("look", len(dataset), f"looking at {len(dataset):,} pictures") as advance:
-        for rows, engine, exact in (
-            (teaching, settings.engine, False), (judging, shipping_engines("f32"), True),
-        ):  # fmt: skip
-            if len(rows):
-                looks.append(look(
-                    prepared, preprocessing, dataset.sources, dataset.names,
-                    cache=cache, engine=engine, rows=rows, exact=exact, advance=advance,
-                ))  # fmt: skip
-    return looks[0] if len(looks) == 1 else join_looks(*looks)
 
 
 def measure_all(

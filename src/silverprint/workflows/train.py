@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 
 from silverprint.backbones.cache import trim
 from silverprint.backbones.engines import engine_candidates, shipping_engines
-from silverprint.backbones.look import join_looks, look
-from silverprint.backbones.prepare import prepare_backbone
+from silverprint.backbones.look import Look, join_looks, look
+from silverprint.backbones.prepare import PreparedBackbone, prepare_backbone
 from silverprint.backbones.registry import choose_backbone
 from silverprint.data.splits import folds
 from silverprint.data.table import SPLITS, Dataset, Split
@@ -106,6 +106,18 @@ def from_pretrained(dataset: Dataset, settings: TrainSettings, progress: Progres
 
 def look_at(dataset: Dataset, settings: TrainSettings, progress: Progress) -> Training:
     """Run every picture through the frozen network once, and settle the splits."""
+    seen, prepared, preprocessing = look_once(dataset, settings, progress)
+    readable, cross_validated = settle(dataset, settings, seen)
+    run = Training(readable, settings, preprocessing, seen, prepared)
+    run.cross_validated = cross_validated
+    run.notices = [*seen.notices, *leaks(readable, seen)]
+    return run
+
+
+def look_once(
+    dataset: Dataset, settings: TrainSettings, progress: Progress
+) -> tuple[Look, PreparedBackbone, Preprocessing]:
+    """Run every picture through the frozen network once; return what was seen, and by what."""
     cache = cache_folder()
     engine_candidates(settings.engine)  # an impossible one is refused before any work
     with progress.stage("prepare"):
@@ -115,25 +127,22 @@ def look_at(dataset: Dataset, settings: TrainSettings, progress: Progress) -> Tr
     preprocessing = Preprocessing(
         size=prepared.size, fit=settings.fit, mean=prepared.mean, std=prepared.std
     )
+    looks: list[Look] = []
     with progress.stage("look", len(dataset), f"looking at {len(dataset):,} pictures") as advance:
-        held = _held_out(dataset)
-        seen = look(
-            prepared, preprocessing, dataset.sources, dataset.names,
-            cache=cache, engine=settings.engine, rows=dataset.rows("train"), advance=advance,
-        )  # fmt: skip
-        if len(held):  # they judge what ships, so they are looked at as it ships, and only so
-            precision = "int8" if seen.engine.endswith("int8") else "f32"
-            judging = look(
+        taught, held = dataset.rows("train"), _held_out(dataset)
+        if len(taught):
+            looks.append(look(
                 prepared, preprocessing, dataset.sources, dataset.names,
-                cache=cache, engine=shipping_engines(precision), rows=held, exact=True,
+                cache=cache, engine=settings.engine, rows=taught, advance=advance,
+            ))  # fmt: skip
+        if len(held):  # they judge what ships, so they are looked at as it ships, and only so
+            int8 = bool(looks) and looks[0].engine.endswith("int8")
+            looks.append(look(
+                prepared, preprocessing, dataset.sources, dataset.names, cache=cache,
+                engine=shipping_engines("int8" if int8 else "f32"), rows=held, exact=True,
                 advance=advance,
-            )  # fmt: skip
-            seen = join_looks(seen, judging)
-    readable, cross_validated = settle(dataset, settings, seen)
-    run = Training(readable, settings, preprocessing, seen, prepared)
-    run.cross_validated = cross_validated
-    run.notices = [*seen.notices, *leaks(readable, seen)]
-    return run
+            ))  # fmt: skip
+    return (looks[0] if len(looks) == 1 else join_looks(*looks)), prepared, preprocessing
 
 
 def fit(run: Training, heads: Sequence[HeadConfig], advance: Advance) -> None:
