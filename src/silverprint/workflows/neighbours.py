@@ -19,6 +19,7 @@ from silverprint.backbones.prepare import (
     write_network,
 )
 from silverprint.backbones.registry import BackboneChoice, choose_backbone
+from silverprint.data.conventions import counted
 from silverprint.data.table import Dataset, Source
 from silverprint.errors import BackboneError, DataError
 from silverprint.export.network import PRETRAINED, BundleNetwork, normalise, preprocessing_of
@@ -70,7 +71,7 @@ def nearest(
         raise DataError(
             f"{dataset.name} has no training pictures; --pictures takes what was given to train."
         )
-    seen = _look(bundle, network, dataset, rows, progress)
+    seen = look_with_bundle(bundle, network, dataset, rows, progress)
     if not len(seen.rows):
         raise DataError(f"{dataset.name}: none of its {len(rows)} training pictures can be read.")
     with torch.no_grad():
@@ -101,15 +102,17 @@ def label_of(dataset: Dataset, row: int) -> str:
     return "|".join(name for name, has in zip(dataset.classes, label, strict=True) if has)
 
 
-def _look(
-    bundle: Bundle, network: BundleNetwork, dataset: Dataset, rows: np.ndarray, progress: Progress
-) -> Look:
+def look_with_bundle(
+    bundle: Bundle, network: BundleNetwork, dataset: Dataset, rows: np.ndarray, progress: Progress,
+    what: str = "training picture",
+) -> Look:  # fmt: skip
+    """Look at pictures as the bundle's network does, with the cache that training used."""
     frozen = _prepared_as_trained(bundle, network, progress)
     prepared = frozen or _prepared_from(bundle, network)
     engines = shipping_engines("f32")
     if frozen is not None and "architecture" in bundle.manifest:
         engines = [bundle.manifest["architecture"]["engine"], *engines]
-    text = f"looking at {len(rows):,} training pictures"
+    text = f"looking at {counted(len(rows), what)}"
     with progress.stage("look", len(rows), text) as advance:
         return look(
             prepared, preprocessing_of(bundle), dataset.sources, dataset.names,
