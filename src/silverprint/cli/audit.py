@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from silverprint.cli.common import need_extra, print_json, size_in_bytes, table
+from silverprint.cli.common import need_extra, print_json, read_pictures, size_in_bytes, table
 
 if TYPE_CHECKING:
     from silverprint.data.table import Dataset
@@ -47,7 +47,10 @@ def audit(
         raise ConfigError("--fix writes a plan and --apply carries one out; give one of them.")
     progress = Progress(quiet)
     with progress.stage("read"):
-        dataset = _read(data, unlabelled, data_dir, image_column, label_column, label_separator)
+        dataset = read_pictures(
+            data, unlabelled=unlabelled, data_dir=data_dir, image_column=image_column,
+            label_column=label_column, label_separator=label_separator,
+        )  # fmt: skip
     if fix is not None or apply is not None:
         check_files(dataset)
     if apply is not None:
@@ -79,28 +82,6 @@ def audit(
         if fix is not None:
             typer.echo(f"plan {fix}, {lines:,} lines to edit; then: silverprint audit "
                        f"{shlex.quote(data)} --apply {shlex.quote(str(fix))} --out NEW.csv")  # fmt: skip
-
-
-def _read(
-    data: str, unlabelled: bool, data_dir: Path | None, image_column: str | None,
-    label_column: str | None, label_separator: str | None,
-) -> "Dataset":  # fmt: skip
-    from silverprint.data.audit.unlabelled import has_folders, read_unlabelled
-    from silverprint.data.read import read
-    from silverprint.errors import DataError
-
-    root = Path(data).expanduser()
-    if unlabelled:
-        return read_unlabelled(root.absolute())
-    try:
-        return read(
-            data, data_dir=data_dir, image_column=image_column, label_column=label_column,
-            label_separator=label_separator,
-        )  # fmt: skip
-    except DataError:
-        if not root.is_dir() or has_folders(root):
-            raise
-        return read_unlabelled(root.absolute())  # pictures lie loose in it: no label is meant
 
 
 def _apply(plan: Path, dataset: "Dataset", out: Path | None, json: bool, quiet: bool) -> None:

@@ -3,6 +3,7 @@
 import json
 import sys
 from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from silverprint.errors import ConfigError, MissingExtraError
@@ -132,3 +133,23 @@ def read_data(data: str, *, class_names: str | None, **options: Any) -> "Dataset
 
     names = class_names.split(",") if class_names is not None else None
     return read(data, class_names=names, **options)
+
+
+def read_pictures(data: str, *, unlabelled: bool = False, **options: Any) -> "Dataset":
+    """Read a dataset for what needs no labels: as for training, or loose pictures in a folder.
+
+    With `unlabelled` a folder's folders are no classes.
+    """
+    from silverprint.data.audit.unlabelled import has_folders, read_unlabelled
+    from silverprint.data.read import read
+    from silverprint.errors import DataError
+
+    root = Path(data).expanduser()
+    if unlabelled:
+        return read_unlabelled(root.absolute())
+    try:
+        return read(data, **options)
+    except DataError:
+        if not root.is_dir() or has_folders(root):
+            raise
+        return read_unlabelled(root.absolute())  # pictures lie loose in it: no label is meant

@@ -41,18 +41,17 @@ from silverprint.training.progress import Advance
 from silverprint.training.randomness import own_randomness
 from silverprint.training.run_state import RunState
 from silverprint.training.schedule import learning_rate_factor
+from silverprint.training.ticker import Ticker
 
 __all__ = ["ScratchSettings", "train_from_scratch"]
 
 SAMPLE = 5000  # training pictures on which the curves' training loss is measured
 STATISTICS = 10_000  # training pictures whose mean and deviation normalise all
 EVALUATED_TOGETHER = 1000  # pictures
-SECONDS_BETWEEN_NOTES = 0.2
 GRAPH_CHECKS = (  # the name changed with torch's versions
     "_cuda_graph_capture_health_check",
     "_accelerator_graph_capture_health_check",
 )
-RECENT = 50  # steps whose mean loss is shown
 LEARNING_RATES = {
     "adamw": {"mlp": 1e-3, "cnn": 3e-3, "resnet": 3e-3},
     "sgd": {"mlp": 0.03, "cnn": 0.03, "resnet": 0.1},
@@ -123,7 +122,7 @@ def train_from_scratch(
 
 
 def learn_for_an_epoch(
-    model: Any, state: RunState, lesson: "Lesson", settings: ScratchSettings, ticker: "Ticker"
+    model: Any, state: RunState, lesson: "Lesson", settings: ScratchSettings, ticker: Ticker
 ) -> dict[str, float]:
     """Go through the training pictures once, from the step on where an earlier run stopped.
 
@@ -263,30 +262,6 @@ class WithClassifier(nn.Module):
     def forward(self, pixels: Tensor) -> Tensor:
         """Return logits (n, c)."""
         return cast(Tensor, self.network.classifier(self.network(pixels)))
-
-
-class Ticker:
-    """Says how far a training is, a few times a second; stops it where the loss is no number."""
-
-    def __init__(self, advance: Advance, state: RunState, epochs: int) -> None:
-        self._advance, self._state, self._epochs = advance, state, epochs
-        self._unsaid, self._said = 0, 0.0
-
-    def tell(self, pictures: int, learning_rate: float = 0.0, now: bool = False) -> None:
-        """Count pictures, and speak if it is time."""
-        self._unsaid += pictures
-        if not now and time.monotonic() - self._said < SECONDS_BETWEEN_NOTES:
-            return
-        state = self._state
-        state.refuse_non_finite(learning_rate)
-        line = f"epoch {min(state.epoch + 1, self._epochs)}/{self._epochs}"
-        if state.step:
-            line += f", loss {state.losses[: state.step][-RECENT:].mean().item():.4f}"
-        for name in ("training accuracy", "validation accuracy"):
-            if name in state.curves:
-                line += f", {name} {state.curves[name][-1]:.4f}"
-        self._advance(self._unsaid, line)
-        self._unsaid, self._said = 0, time.monotonic()
 
 
 def _precision(settings: ScratchSettings) -> Precision:

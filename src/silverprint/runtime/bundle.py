@@ -10,6 +10,7 @@ import hashlib
 import json
 import math
 import os
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, get_args
@@ -25,6 +26,7 @@ WEIGHTS = "weights.safetensors"
 REPORT = "report.html"
 
 Task = Literal["single-label", "multi-label"]
+OTHER_TASKS = {"autoencoder": "generate", "vae": "generate", "gan": "generate", "text": "write"}
 
 
 @dataclass(frozen=True)
@@ -81,6 +83,39 @@ class Bundle:
         steps = np.linspace(0, 1, len(told["distances"]))
         return float(np.interp(share, steps, told["distances"]))
 
+    def least_likely(self, coverage: float) -> float:
+        """Return the probability from which on a class belongs to a picture's set.
+
+        Args:
+            coverage: share of pictures whose set should hold the truth, 0..1, both excluded.
+
+        Raises:
+            ConfigError: the share is outside its range or more than the held-out pictures can
+                promise, the bundle may answer with several classes anyway, or it knows no lines.
+        """
+        if not 0 < coverage < 1:
+            raise ConfigError(f"coverage must lie within 0..1, both excluded; got {coverage:g}.")
+        if self.task == "multi-label":
+            raise ConfigError(
+                f"coverage is for pictures of one class each; {self.path} is multi-label and names "
+                "every class at 0.5 and above. Leave out coverage."
+            )
+        told: Any = self.manifest.get("sets")
+        if not told:
+            raise ConfigError(
+                f"{self.path} does not know which sets hold the truth how often; train it again "
+                "with this release, or leave out coverage."
+            )
+        lines = told["probabilities"]
+        rank = math.ceil(coverage * (len(lines) + 1) - 1e-9)
+        if rank > len(lines):
+            most = math.floor(1000 * len(lines) / (len(lines) + 1)) / 1000
+            raise ConfigError(
+                f"coverage {coverage:g} is more than the {told['pictures']:,} held-out pictures of "
+                f"{self.path} can promise; ask for {most:g} or less, or train it with more."
+            )
+        return float(lines[rank - 1])
+
     @property
     def model(self) -> Path:
         """The ONNX file."""
@@ -94,6 +129,23 @@ def read_bundle(path: str | os.PathLike[str]) -> Bundle:
         BundleError: it is missing, of another format version, or a file is missing or changed.
     """
     folder = Path(path)
+    manifest = read_manifest(folder)
+    if verb := OTHER_TASKS.get(str(manifest.get("task"))):
+        raise BundleError(
+            f"{folder} holds no classifier ({manifest['task']}); `silverprint {verb}` takes it."
+        )
+    need(folder, manifest, ("classes", "task", "preprocessing", "files"))
+    _check_kinds(folder / MANIFEST, manifest)
+    verify_files(folder, manifest)
+    return Bundle(folder, manifest)
+
+
+def read_manifest(folder: Path) -> dict[str, Any]:
+    """Read bundle.json, of whatever kind of bundle.
+
+    Raises:
+        BundleError: it is missing, cannot be read, or is of another format version.
+    """
     try:
         manifest: Any = json.loads((folder / MANIFEST).read_text("utf-8"))
     except (FileNotFoundError, NotADirectoryError):
@@ -107,13 +159,28 @@ def read_bundle(path: str | os.PathLike[str]) -> Bundle:
             f"{folder}: bundle format {manifest['format']}, but this release reads {FORMAT}; "
             "use the release that wrote it, or train again."
         )
-    missing = [key for key in ("classes", "task", "preprocessing", "files") if key not in manifest]
+    return manifest
+
+
+def need(folder: Path, manifest: Mapping[str, Any], keys: Iterable[str]) -> None:
+    """Make sure that bundle.json holds these keys.
+
+    Raises:
+        BundleError: it does not.
+    """
+    missing = [key for key in keys if key not in manifest]
     if missing:
         raise BundleError(f"{folder / MANIFEST} lacks {', '.join(missing)}; get the bundle again.")
-    _check_kinds(folder / MANIFEST, manifest)
+
+
+def verify_files(folder: Path, manifest: Mapping[str, Any]) -> None:
+    """Make sure that every file is there and as it was written.
+
+    Raises:
+        BundleError: one is missing, or was changed.
+    """
     for name, digest in manifest["files"].items():
         _verify(folder / name, digest)
-    return Bundle(folder, manifest)
 
 
 def file_digest(path: Path) -> str:

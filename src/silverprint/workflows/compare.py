@@ -28,8 +28,9 @@ from silverprint.runtime.paths import cache_folder
 from silverprint.training.metrics import evaluate
 from silverprint.training.pixels import load_pixels
 from silverprint.training.progress import Progress
-from silverprint.workflows.networks import leave, read_large, run_folder, train_pretrained
+from silverprint.workflows.networks import read_large, run_folder, train_pretrained
 from silverprint.workflows.run import Training
+from silverprint.workflows.run_folders import leave
 from silverprint.workflows.settings import TrainSettings
 from silverprint.workflows.sweeps import Config, head_lists, one_process_only
 from silverprint.workflows.train import look_at

@@ -6,18 +6,13 @@ once the bundle is written.
 """
 
 import contextlib
-import hashlib
-import json
 import os
-import shutil
-import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from filelock import FileLock, Timeout
 from numpy.typing import NDArray
 
 from silverprint import __version__
@@ -25,13 +20,13 @@ from silverprint.backbones.look import Look
 from silverprint.backbones.prepare import write_network
 from silverprint.backbones.registry import BackboneChoice
 from silverprint.backbones.verify import PICTURES, verify_network
-from silverprint.data.table import Dataset
-from silverprint.errors import ConfigError, DataError
-from silverprint.runtime.paths import cache_folder
+from silverprint.data.table import Dataset, Split
+from silverprint.errors import DataError
 from silverprint.runtime.preprocessing import Preprocessing
 from silverprint.training.pixels import PixelData
 from silverprint.training.progress import Progress
 from silverprint.workflows.run import Training
+from silverprint.workflows.run_folders import forget_old_runs, hold_run, leave, main_process
 from silverprint.workflows.settings import TrainSettings
 from silverprint.workflows.settle import leaks, settle
 
@@ -39,15 +34,8 @@ if TYPE_CHECKING:
     from silverprint.recipes.finetune import FinetuneSettings
     from silverprint.recipes.scratch_settings import ScratchSettings
 
-KEPT_SECONDS = 30 * 24 * 3600  # a stopped run that nobody took up in this time is forgotten
 SPARE = 8 / 7  # of the network's input: 256 px for 224
-_HELD: dict[Path, FileLock] = {}  # the folders that are this process's
 LARGEST_SIDE = 64  # pixels; what larger pictures are reduced to, unless a size is asked for
-
-
-def main_process() -> bool:
-    """Say whether this process writes and prints: the first of torchrun's, or the only one."""
-    return os.environ.get("RANK", "0") == "0"
 
 
 @contextlib.contextmanager
@@ -75,51 +63,19 @@ def run_folder(run: Training, recipe: Any) -> Path:
         ConfigError: another process is at the same run.
     """
     dataset = run.dataset
-    digest = hashlib.sha256()
-    for part in (*run.seen.digests, dataset.labels.tobytes(), dataset.splits.tobytes()):
-        digest.update(part)
     told = [__version__, run.settings.to_json(), repr(recipe), run.preprocessing.to_json()]
     told.append(dataset.classes)
     if run.chosen is not None:
         told.append(run.chosen.row())
-    digest.update(json.dumps(told, sort_keys=True, default=str).encode())
-    folder = cache_folder() / "runs" / digest.hexdigest()[:16]
-    if main_process():
-        _hold(folder)
-        if run.settings.fresh:
-            shutil.rmtree(folder, ignore_errors=True)
-    folder.mkdir(parents=True, exist_ok=True)
-    return folder
-
-
-def _hold(folder: Path) -> None:
-    locks = cache_folder() / "locks"
-    locks.mkdir(parents=True, exist_ok=True)
-    lock = _HELD.setdefault(folder, FileLock(locks / folder.name))
-    try:
-        lock.acquire(timeout=0)
-    except Timeout:
-        raise ConfigError(
-            "another process is at this very run, with the same pictures and settings; wait for "
-            "it, or give another --seed."
-        ) from None
-
-
-def leave(folder: Path) -> None:
-    """Remove a run's folder, and let other processes have it."""
-    shutil.rmtree(folder, ignore_errors=True)
-    if folder in _HELD:
-        _HELD.pop(folder).release()
+    data = (*run.seen.digests, dataset.labels.tobytes(), dataset.splits.tobytes())
+    return hold_run(told, data, fresh=run.settings.fresh)
 
 
 def forget_stopped_runs(run: Training) -> None:
     """Remove this run's folder, and those that were left long ago."""
     if run.folder is not None:
         leave(run.folder)
-    for left in (*(cache_folder() / "runs").glob("*"), *(cache_folder() / "locks").glob("*")):
-        with contextlib.suppress(OSError):
-            if time.time() - left.stat().st_mtime > KEPT_SECONDS:
-                shutil.rmtree(left) if left.is_dir() else left.unlink()
+    forget_old_runs()
 
 
 def from_scratch(dataset: Dataset, settings: TrainSettings, progress: Progress) -> Training:
@@ -134,9 +90,10 @@ def from_scratch(dataset: Dataset, settings: TrainSettings, progress: Progress) 
 
 
 def read_small(
-    dataset: Dataset, settings: TrainSettings, progress: Progress
-) -> tuple[Training, dict[str, PixelData]]:
-    """Read all pictures into memory; return the run, and the training and validation pictures."""
+    dataset: Dataset, settings: TrainSettings, progress: Progress,
+    splits: Sequence[Split] = ("train", "validation"),
+) -> tuple[Training, dict[str, PixelData]]:  # fmt: skip
+    """Read all pictures into memory; return the run, and the pictures of these splits."""
     from silverprint.training.pixels import is_grey, load_pixels
 
     preprocessing = Preprocessing(size=settings.size or natural_size(dataset), fit=settings.fit)
@@ -146,11 +103,11 @@ def read_small(
     with progress.stage("pixels", len(dataset), text) as advance:
         pixels = load_pixels(dataset, preprocessing, rows, channels=channels, advance=advance)
     seen = Look("torch", pixels.rows, pixels.digests, pixels.refused)
-    readable, _ = settle(dataset, settings, seen)
+    readable = settle(dataset, settings, seen).dataset
     run = Training(readable, settings, preprocessing, seen)
     run.notices = leaks(readable, seen)
-    parts = {}
-    for split in ("train", "validation"):
+    parts: dict[str, PixelData] = {}
+    for split in splits:
         chosen = readable.rows(split)
         parts[split] = PixelData(pixels.values[chosen], targets_of(run, chosen))
     return run, parts
@@ -240,7 +197,7 @@ def targets_of(run: Training, rows: NDArray[np.int64]) -> NDArray[Any]:
     labels = run.dataset.labels[rows]
     if run.link == "softmax":
         return labels
-    return labels.reshape(len(rows), -1).astype(np.float32)
+    return labels.reshape(len(rows), run.outputs).astype(np.float32)
 
 
 def ship_network(run: Training, pixels: NDArray[np.uint8], name: str, licence: str) -> None:

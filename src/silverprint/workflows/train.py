@@ -5,6 +5,7 @@ import platform
 from collections.abc import Sequence
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,19 +30,20 @@ from silverprint.recipes.heads import (
 )
 from silverprint.runtime.paths import cache_folder
 from silverprint.runtime.preprocessing import Preprocessing
-from silverprint.training.metrics import evaluate, fit_temperature
+from silverprint.training.metrics import calibration_of, evaluate, fit_temperature
 from silverprint.training.progress import Progress
+from silverprint.training.sets import lines_of
 from silverprint.workflows.artifact import describe, examine, write_artifact
 from silverprint.workflows.familiar import know_the_familiar
 from silverprint.workflows.networks import (
     finetune_network,
     forget_stopped_runs,
     from_scratch,
-    main_process,
     main_process_first,
 )
 from silverprint.workflows.report import report_of
 from silverprint.workflows.run import Training
+from silverprint.workflows.run_folders import main_process
 from silverprint.workflows.settings import TrainSettings
 from silverprint.workflows.settle import FEW_PICTURES, leaks, settle
 
@@ -81,7 +83,7 @@ def train_bundle(
             write_artifact(run, folder)
         with progress.stage("examine"):
             run.probabilities = examine(run, shipped, folder)
-            measure(run)
+            measure(run, shipped)
         with progress.stage("report"):
             report_of(run, folder, progress.seconds, provenance(run, command))
             write_manifest(folder, describe(run, progress.seconds))
@@ -107,10 +109,11 @@ def from_pretrained(dataset: Dataset, settings: TrainSettings, progress: Progres
 def look_at(dataset: Dataset, settings: TrainSettings, progress: Progress) -> Training:
     """Run every picture through the frozen network once, and settle the splits."""
     seen, prepared, preprocessing = look_once(dataset, settings, progress)
-    readable, cross_validated = settle(dataset, settings, seen)
+    with progress.stage("copies"):
+        readable, cross_validated, copies = settle(dataset, settings, seen)
     run = Training(readable, settings, preprocessing, seen, prepared)
-    run.cross_validated = cross_validated
-    run.notices = [*seen.notices, *leaks(readable, seen)]
+    run.cross_validated, run.copies = cross_validated, copies
+    run.notices = [*seen.notices, *leaks(readable, seen), *copies.notices]
     return run
 
 
@@ -185,8 +188,9 @@ def _folds(run: Training, rows: NDArray[np.int64]) -> NDArray[np.int64]:
                 f"{FEW_PICTURES} pictures each class needs at least 2 to be cross-validated."
             )
         run.cross_validated = min(run.cross_validated, smallest)
-    digests = np.array([run.seen.digests[row] for row in rows], dtype="S32")
-    groups = np.unique(digests, return_inverse=True)[1]
+    assert run.copies is not None
+    groups = run.copies.groups[rows]
+    run.cross_validated = min(run.cross_validated, len(np.unique(groups)))
     fold_of: NDArray[np.int64] = folds(
         labels, run.cross_validated, seed=run.settings.seed, groups=groups
     )
@@ -218,30 +222,45 @@ def _held_out(dataset: Dataset) -> NDArray[np.int64]:
 
 
 def calibrate(run: Training, shipped: dict[str, NDArray[np.float32]]) -> None:
-    """Fit the temperature on pictures that the network did not learn from."""
+    """Fit the temperature, and the lines of sets, on pictures that the network did not learn from.
+
+    Sets are for one class a picture: several at once have no single truth to be held.
+    """
     if run.held_out is not None:
         logits, rows = run.held_out, run.dataset.rows("train")
     else:
         logits = run.head.logits(shipped["validation"])
         rows = run.dataset.rows("validation")
-    run.temperature = fit_temperature(logits, run.dataset.labels[rows], run.dataset.task)
+    labels, task = run.dataset.labels[rows], run.dataset.task
+    run.temperature = fit_temperature(logits, labels, task)
+    run.sets = lines_of(run.probabilities_of(logits), labels) if task == "single-label" else {}
 
 
-def measure(run: Training) -> None:
+def measure(run: Training, shipped: dict[str, NDArray[np.float32]]) -> None:
     """Compute every split's measures from what the written file answered."""
     dataset = run.dataset
-    for name in SPLITS:
-        if name not in run.probabilities:
-            continue
-        probabilities, labels = run.probabilities[name], dataset.labels[dataset.rows(name)]
-        run.metrics[name] = evaluate(dataset.task, probabilities, labels, dataset.classes)
+    for name in HELD_OUT:
+        if name in run.probabilities:
+            labels, logits = dataset.labels[dataset.rows(name)], run.head.logits(shipped[name])
+            run.metrics[name] = _judged(run, run.probabilities[name], logits, labels)
     if run.held_out is not None and "validation" not in run.metrics:
-        probabilities = run.probabilities_of(run.held_out)
         labels = dataset.labels[dataset.rows("train")]
+        probabilities = run.probabilities_of(run.held_out)
         run.metrics["validation"] = {
-            **evaluate(dataset.task, probabilities, labels, dataset.classes),
+            **_judged(run, probabilities, run.held_out, labels),
             "cross_validated": run.cross_validated,
         }
+
+
+def _judged(
+    run: Training, probabilities: NDArray[np.float32], logits: NDArray[np.float32],
+    labels: NDArray[Any],
+) -> dict[str, Any]:  # fmt: skip
+    """Return the measures, and what the calibration was before: of the logits as they are."""
+    found = evaluate(run.dataset.task, probabilities, labels, run.dataset.classes)
+    plain = run.probabilities_of(logits, temperature=1)
+    found["calibration"]["before"] = calibration_of(run.dataset.task, plain, labels)
+    return found
 
 
 def provenance(run: Training, command: str) -> dict[str, str]:

@@ -15,13 +15,13 @@ from silverprint.training.fitted import FittedNetwork
 from silverprint.training.pixels import PixelData
 from silverprint.training.progress import Progress
 from silverprint.workflows.networks import (
-    leave,
     read_large,
     read_small,
     train_pretrained,
     train_small,
 )
 from silverprint.workflows.run import Training
+from silverprint.workflows.run_folders import leave
 from silverprint.workflows.settings import TrainSettings
 from silverprint.workflows.sweeps import Config, Tried, head_lists
 from silverprint.workflows.train import fit, look_at

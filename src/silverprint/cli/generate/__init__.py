@@ -1,0 +1,9 @@
+"""`silverprint generate`: networks that make pictures, one verb a module."""
+
+import typer
+
+app = typer.Typer(
+    help="Train networks that make pictures, and make some.",
+    no_args_is_help=True,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)

@@ -1,0 +1,130 @@
+"""What the workflows of networks that make things share: read pictures, keep a run, ship."""
+
+import shutil
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from safetensors.torch import save_file
+from torch import Tensor
+
+from silverprint import __version__
+from silverprint.data.table import SPLITS, Dataset
+from silverprint.errors import DataError
+from silverprint.export.bundle import write_manifest, writing_bundle
+from silverprint.recipes.scratch_settings import ScratchSettings
+from silverprint.runtime.bundle import REPORT, WEIGHTS
+from silverprint.runtime.preprocessing import Fit, Preprocessing
+from silverprint.training.journal import METRICS
+from silverprint.training.pixels import PixelData
+from silverprint.training.progress import Progress
+from silverprint.workflows.networks import read_small
+from silverprint.workflows.run_folders import forget_old_runs, hold_run, leave
+from silverprint.workflows.settings import TrainSettings
+
+LIBRARIES = ("silverprint", "torch", "onnx", "onnxruntime", "numpy", "pillow")
+
+
+@dataclass(frozen=True)
+class Material:
+    """Pictures to learn from, in memory.
+
+    Attributes:
+        dataset: those that could be read, with their splits.
+        preprocessing: how a file became pixels.
+        train: to learn from; targets are labels, (n,) int64, of classes, as in all splits.
+        validation: to judge by.
+        test: to report on; empty where the dataset has no test split.
+        digests: sha256 of each file's bytes.
+        refused: name and reason of each file that could not be read.
+        notices: what the user should know.
+    """
+
+    dataset: Dataset
+    preprocessing: Preprocessing
+    train: PixelData
+    validation: PixelData
+    test: PixelData
+    digests: list[bytes]
+    refused: list[tuple[str, str]]
+    notices: list[str]
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """(C, S, S) of a picture; C is 1 where no picture has colour."""
+        channels, height, width = self.train.pixels.shape[1:]
+        return channels, height, width
+
+    def run_folder(self, settings: Any, *, fresh: bool = False) -> Path:
+        """Return the folder of this very run: same pictures, same settings, same release."""
+        dataset = self.dataset
+        told = [__version__, type(settings).__name__, repr(settings), dataset.classes,
+                self.preprocessing.to_json()]  # fmt: skip
+        data = (*self.digests, dataset.labels.tobytes(), dataset.splits.tobytes())
+        return hold_run(told, data, fresh=fresh)
+
+
+def read_material(
+    dataset: Dataset, progress: Progress, *, size: int | None = None, fit: Fit = "crop",
+    seed: int = 0,
+) -> Material:  # fmt: skip
+    """Read all pictures into memory, small; a validation split is drawn where there is none.
+
+    Args:
+        dataset: labelled or not.
+        progress: shows the reading.
+        size: side in pixels; None for the pictures' own, at most 64.
+        fit: how a picture becomes square: "pad", "crop" or "squash".
+        seed: of the drawn split.
+
+    Raises:
+        DataError: no picture can be read, or one class each is needed and pictures have several.
+        ConfigError: a setting is outside its range.
+    """
+    if dataset.task == "multi-label":
+        raise DataError(
+            f"{dataset.name} has several labels a picture; what is asked here takes one or none."
+        )
+    settings = TrainSettings(size=size, fit=fit, seed=seed, scratch=ScratchSettings())
+    run, read = read_small(dataset, settings, progress, SPLITS)
+    parts = {
+        split: PixelData(read[split].pixels, run.dataset.labels[run.dataset.rows(split)])
+        for split in SPLITS
+    }
+    if not len(parts["validation"]):
+        raise DataError(f"{dataset.name} has too few pictures to keep some for judging.")
+    return Material(
+        run.dataset, run.preprocessing, parts["train"], parts["validation"], parts["test"],
+        run.seen.digests, run.seen.refused, run.notices,
+    )  # fmt: skip
+
+
+def ship(
+    out: Path, folder: Path, task: str, tensors: Mapping[str, Tensor],
+    write_parts: Callable[[Path], None], report: str, facts: Mapping[str, Any],
+) -> None:  # fmt: skip
+    """Write the folder that `runtime.generative` reads, and forget what a stop would have needed.
+
+    Args:
+        out: the folder; a bundle that was there is replaced once all is written.
+        folder: of the run.
+        task: one of runtime.generative.TASKS.
+        tensors: the weights.
+        write_parts: writes the ONNX files into the folder it is given.
+        report: the page, as text.
+        facts: what else bundle.json holds, such as settings, classes, metrics; plain JSON types.
+    """
+    with writing_bundle(out) as unfinished:
+        own = {name: value.detach().cpu().contiguous() for name, value in tensors.items()}
+        save_file(own, unfinished / WEIGHTS)
+        write_parts(unfinished)
+        if (folder / METRICS).exists():
+            shutil.copy(folder / METRICS, unfinished / METRICS)
+        (unfinished / REPORT).write_text(report, "utf-8")
+        libraries = {name: version(name) for name in LIBRARIES}
+        told = {"silverprint": __version__, "task": task, **facts, "libraries": libraries}
+        write_manifest(unfinished, told)
+    leave(folder)
+    forget_old_runs()

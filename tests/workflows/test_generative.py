@@ -1,0 +1,106 @@
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from silverprint.data.table import Dataset, Task
+from silverprint.errors import BundleError, DataError
+from silverprint.export.generative import export_part
+from silverprint.runtime.bundle import read_bundle
+from silverprint.runtime.generative import DECODER, ENCODER, read_generative
+from silverprint.training.progress import Progress
+from silverprint.workflows.generative import read_material, ship
+from silverprint.workflows.run_folders import hold_run
+
+
+class Decoder(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.layer = nn.Linear(3, 16)
+
+    def forward(self, codes: torch.Tensor) -> torch.Tensor:
+        return self.layer(codes).sigmoid().reshape(-1, 1, 4, 4)
+
+
+class Encoder(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.layer = nn.Linear(16, 3)
+
+    def forward(self, pictures: torch.Tensor) -> torch.Tensor:
+        return self.layer(pictures.flatten(1))
+
+
+@pytest.fixture
+def shipped(tmp_path: Path) -> Path:
+    torch.manual_seed(0)
+    encoder, decoder = Encoder(), Decoder()
+
+    def parts(folder: Path) -> None:
+        export_part(encoder, {"pictures": torch.rand(3, 1, 4, 4)}, ("codes",), folder / ENCODER)
+        export_part(decoder, {"codes": torch.randn(3, 3)}, ("pictures",), folder / DECODER)
+
+    run = hold_run(["test"], [b"1"])
+    ship(tmp_path / "made", run, "autoencoder", decoder.state_dict(), parts, "<p>", {"metrics": {}})
+    assert not run.exists()
+    return tmp_path / "made"
+
+
+def test_what_is_shipped_encodes_and_decodes_any_number_of_pictures(shipped: Path) -> None:
+    bundle = read_generative(shipped, ["autoencoder", "vae"])
+    pictures = np.random.default_rng(0).random((130, 1, 4, 4), dtype=np.float32)
+    codes = bundle.encode(pictures)
+    assert codes.shape == (130, 3)
+    assert bundle.code_size == 3
+    assert not bundle.conditional
+    again = bundle.decode(codes)
+    assert again.shape == (130, 1, 4, 4)
+    np.testing.assert_allclose(bundle.decode(codes[77:78])[0], again[77], atol=1e-6)
+
+
+def test_a_bundle_of_another_kind_is_told(shipped: Path) -> None:
+    with pytest.raises(BundleError, match="holds an autoencoder; what is asked here needs a gan"):
+        read_generative(shipped, ["gan"])
+    with pytest.raises(BundleError, match=r"holds no classifier \(autoencoder\); `silverprint gen"):
+        read_bundle(shipped)
+    (shipped / DECODER).write_bytes(b"?")
+    with pytest.raises(BundleError, match="was changed or damaged"):
+        read_generative(shipped)
+
+
+def test_an_exported_part_that_disagrees_is_never_written(tmp_path: Path) -> None:
+    class Fickle(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.calls = 0
+
+        def forward(self, values: torch.Tensor) -> torch.Tensor:
+            self.calls += 1
+            return values * self.calls
+
+    with pytest.raises(RuntimeError, match=r"part\.onnx differs from the network by"):
+        export_part(Fickle(), {"values": torch.ones(2, 2)}, ("out",), tmp_path / "part.onnx")
+
+
+def grey(count: int, task: Task = "single-label") -> Dataset:
+    pixels = np.random.default_rng(0).integers(0, 255, (count, 12, 12)).astype(np.uint8)
+    names = [str(number) for number in range(count)]
+    labels, splits = np.arange(count) % 2, np.zeros(count, np.int8)
+    return Dataset("grey", ("a", "b"), list(pixels), names, labels, splits, task=task)
+
+
+def test_material_is_read_small_and_keeps_some_for_judging() -> None:
+    found = read_material(grey(40), Progress(quiet=True))
+    assert found.shape == (1, 16, 16)
+    assert found.train.targets.dtype == np.int64
+    assert (len(found.train), len(found.validation), len(found.test)) == (34, 6, 0)
+    one, two = found.run_folder({"k": 1}), found.run_folder({"k": 2})
+    assert one != two
+    assert one == found.run_folder({"k": 1})
+
+
+def test_pictures_of_several_labels_are_refused() -> None:
+    with pytest.raises(DataError, match="grey has several labels a picture"):
+        read_material(grey(4, task="multi-label"), Progress(quiet=True))
