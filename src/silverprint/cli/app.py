@@ -18,6 +18,7 @@ from silverprint.cli import (
     evaluate,
     explain,
     export,
+    generate,
     kernels,
     predict,
     serve,
@@ -25,6 +26,7 @@ from silverprint.cli import (
     train,
     tune,
 )
+from silverprint.cli import next as next_verb
 from silverprint.cli.common import fail
 from silverprint.errors import SilverprintError
 
@@ -49,6 +51,8 @@ app.command("audit")(audit.audit)
 app.command("explain")(explain.explain)
 app.command("summary")(summary.summary)
 app.command("kernels")(kernels.kernels)
+app.command("next")(next_verb.next_)
+app.add_typer(generate.app, name="generate")
 app.command("augment")(augment.augment)
 app.command("backbones")(backbones.backbones)
 app.command("datasets")(datasets.datasets)
