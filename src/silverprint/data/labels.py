@@ -232,11 +232,11 @@ def check_label(label: str) -> None:
 
 def unnameable(picture: Path) -> str:
     """Return why a CSV cannot name a picture; empty if it can."""
-    name = os.fspath(picture)
     try:
-        name.encode()
+        os.fspath(picture).encode()
     except UnicodeEncodeError:
         return "has a name that is not valid text, so no CSV can hold it; rename it"
-    if name != name.strip() or "\r" in name:
+    # A reader strips spaces around a path, which may begin at any of its parts.
+    if any(part != part.strip() or "\r" in part for part in picture.parts[1:]):
         return "has a name that a CSV cannot hold unchanged; rename it"
     return ""
