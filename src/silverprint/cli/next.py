@@ -6,10 +6,12 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from silverprint.cli.common import fail, need_extra, percent, print_json, table
+from silverprint.cli.common import need_extra, percent, print_json, table
 
 if TYPE_CHECKING:
     from silverprint.workflows.next import Picks
+
+NAMED = 20  # pictures that cannot be used, of which each gets a line
 
 
 def next_(
@@ -59,8 +61,10 @@ def _print(picks: "Picks", json: bool, page: bool) -> None:
         return
     for notice in picks.notices:
         typer.echo(f"note: {notice}")
-    for name, reason in picks.refused:
-        fail(f"{name} {reason}")
+    for name, reason in picks.refused[:NAMED]:
+        typer.echo(f"note: {name} {reason}", err=True)
+    if (more := len(picks.refused) - NAMED) > 0:
+        typer.echo(f"note: {more:,} more cannot be used; --json names all", err=True)
     if not page:
         rows = [
             (one.file, one.guesses[0][0], percent(one.guesses[0][1]), f"{one.uncertainty:.2f}")
