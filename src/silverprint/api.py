@@ -25,9 +25,12 @@ class Model:
         bundle: where it is and what it says of itself.
     """
 
-    def __init__(self, bundle: Bundle, accept: float | None = None) -> None:
+    def __init__(
+        self, bundle: Bundle, accept: float | None = None, coverage: float | None = None
+    ) -> None:
         self.bundle = bundle
-        self._predictor = Predictor(bundle, accept)
+        self._coverage = coverage
+        self._predictor = Predictor(bundle, accept, coverage)
 
     @property
     def classes(self) -> tuple[str, ...]:
@@ -68,7 +71,8 @@ class Model:
     ) -> dict[str, Any]:
         """Measure the model on labelled pictures with its own file; see `silverprint evaluate`."""
         dataset = data if isinstance(data, Dataset) else read(data)
-        return evaluate_bundle(self.bundle, dataset, Progress(quiet=True), split).metrics
+        progress = Progress(quiet=True)
+        return evaluate_bundle(self.bundle, dataset, progress, split, self._coverage).metrics
 
     def save(self, path: str | PathLike[str]) -> Path:
         """Copy the bundle to a folder, which must be new, empty, or a bundle to be replaced."""
@@ -120,19 +124,23 @@ def train(
     return model
 
 
-def load(bundle: str | PathLike[str], *, accept: float | None = None) -> Model:
+def load(
+    bundle: str | PathLike[str], *, accept: float | None = None, coverage: float | None = None
+) -> Model:
     """Load a bundle, or "imagenet", or "imagenet:BACKBONE" for another pretrained network.
 
     Args:
         bundle: its folder, or that name.
         accept: share of known pictures to answer, 0..1; the others, and pictures of something
             else, are "unknown". None for the bundle's own, 0.95.
+        coverage: share of pictures, 0..1, for which an answer's `labels` should hold the truth.
+            None for answers without them.
 
     Raises:
         BundleError: it is missing, damaged, or of another format version.
-        ConfigError: `accept` is outside its range, or the bundle cannot tell.
+        ConfigError: a share is outside its range, or the bundle cannot tell.
     """
-    return Model(open_bundle(bundle), accept)
+    return Model(open_bundle(bundle), accept, coverage)
 
 
 def list_backbones() -> list[str]:

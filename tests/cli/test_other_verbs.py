@@ -19,6 +19,24 @@ def test_evaluate_in_words(cli, trained) -> None:
     assert "all accuracy 100.0 % (95 % interval 90.4 % to 100.0 %, 36 pictures)" in ran.out
 
 
+def test_evaluate_measures_sets(cli, trained) -> None:
+    asked = ("--coverage", 0.9, "-q")
+    found = cli("evaluate", trained.bundle, trained.photos, *asked, "--json").json["metrics"][
+        "sets"
+    ]
+    assert found["asked"] == 0.9
+    assert found["coverage"] > 0.8
+    assert sum(found["sizes"].values()) == 36
+    assert set(found["per_class"]) == {"cat", "dog", "emu"}
+    said = cli("evaluate", trained.bundle, trained.photos, *asked).out
+    assert "sets that should hold the truth for 90.0 % of pictures hold it for " in said
+    assert f"with {found['mean_size']:.2f} labels on average (pictures by labels: " in said
+    assert "sets" not in cli("evaluate", trained.bundle, trained.photos, "-q").out
+    ran = cli("evaluate", trained.bundle, trained.photos, "--coverage", 2, "-q")
+    assert (ran.code, ran.out) == (2, "")
+    assert "coverage must lie within 0..1, both excluded; got 2" in ran.err
+
+
 def test_evaluate_names_mistakes_the_surest_first(cli, trained, make_photos, tmp_path) -> None:
     swapped = make_photos(tmp_path / "photos", {"dog": 3, "cat": 3})  # in each other's colours
     found = cli("evaluate", trained.bundle, swapped, "--json", "-q").json

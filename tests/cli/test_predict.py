@@ -65,6 +65,35 @@ def test_csv(cli, trained, mixed) -> None:
     assert "1 of 2 pictures could not be read" in ran.err
 
 
+def test_sets(cli, trained, mixed) -> None:
+    files, few = [mixed / "10.jpg", mixed / "9.jpg"], ("--coverage", 0.97)
+    good, text = cli("predict", trained.bundle, *files, "--json", *few).json
+    assert good["labels"][0] == "cat"
+    assert set(text) == {"file", "error"}
+    rows = list(
+        csv.DictReader(io.StringIO(cli("predict", trained.bundle, *files, "--csv", *few).out))
+    )
+    assert [row["labels"] for row in rows] == ["|".join(good["labels"]), ""]
+    header, first, second = cli("predict", trained.bundle, *files, *few).out.splitlines()
+    assert header.split() == ["file", "answer", "probability", "set", "top"]
+    assert ", ".join(good["labels"]) in first
+    assert text["error"] in second
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (("--coverage", 0.99), "coverage 0.99 is more than the 36 held-out pictures of"),
+        (("--coverage", 0.9, "--group", "pet=cat,dog"), "leave out coverage or group"),
+        (("--coverage", "most"), "Invalid value for '--coverage'"),
+    ],
+)
+def test_sets_that_cannot_be(cli, trained, mixed, options, message) -> None:
+    ran = cli("predict", trained.bundle, mixed / "10.jpg", *options)
+    assert (ran.code, ran.out) == (2, "")
+    assert message in ran.err
+
+
 def test_a_folder_stands_for_its_pictures_in_natural_order(cli, trained, mixed) -> None:
     answers = cli("predict", trained.bundle, mixed, "--json").json
     names = [str(Path(answer["file"]).relative_to(mixed)) for answer in answers]

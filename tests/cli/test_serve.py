@@ -63,6 +63,16 @@ def test_answers_are_those_of_the_bundle(trained, cli, tmp_path, monkeypatch) ->
     assert gone.err.startswith(f"error: no server answers at {address}: connection refused")
 
 
+def test_sets_over_http(trained, cli) -> None:
+    photo = trained.photos / "cat/0001.jpg"
+    with serving(trained.bundle, "--coverage", "0.9") as (_, address):
+        there = cli("predict", address, photo, "--json")
+        assert there == cli("predict", trained.bundle, photo, "--json", "--coverage", 0.9)
+        assert there.json[0]["labels"]
+        refused = cli("predict", address, photo, "--coverage", 0.9)
+    assert "coverage is the server's to say: silverprint serve BUNDLE --coverage 0.9" in refused.err
+
+
 def test_control_c_ends_it_quietly(trained) -> None:
     with serving(trained.bundle, "--quiet") as (process, _):
         process.send_signal(signal.SIGINT)

@@ -19,7 +19,7 @@ from silverprint.runtime.bundle import file_digest
 QUICK = ("--size", 64, "--json", "-q")
 FIELDS = {
     "format", "silverprint", "name", "task", "classes", "preprocessing", "architecture",
-    "calibration", "metrics", "reference", "unknown", "data", "training", "libraries",
+    "calibration", "metrics", "reference", "unknown", "sets", "data", "training", "libraries",
     "licences", "files",
 }  # fmt: skip
 
@@ -70,6 +70,8 @@ def test_bundle_json_has_every_field(trained) -> None:
     assert found["architecture"]["backbone"] == "tf_efficientnet_lite0"
     assert found["architecture"]["link"] == "softmax"
     assert 0.05 <= found["calibration"]["temperature"] <= 20
+    assert found["metrics"]["validation"]["calibration"]["before"]["error"] >= 0
+    assert found["sets"]["pictures"] == len(found["sets"]["probabilities"]) == 36
     assert found["data"]["pictures"] == {"train": 36, "validation": 0, "test": 0}
     assert len(found["data"]["fingerprint"]) == 64
     assert found["training"]["settings"]["seed"] == 0

@@ -99,6 +99,20 @@ def test_reliability_leaves_empty_bins_out():
     assert "stated 66.7\u202f% to 73.3\u202f%: 1 pictures, 100.0\u202f% true" in svg
 
 
+def test_reliability_before_calibration_is_drawn_behind():
+    now = calibration(np.array([0.72, 0.99]), np.array([True, True]))["bins"]
+    before = calibration(np.array([0.5, 0.8]), np.array([False, True]))["bins"]
+    svg = reliability_diagram(now, "x", "pictures", before)
+    kinds = re.findall(r'class="(before|solid thin|dot)"', svg)
+    assert kinds == ["before"] * 3 + ["solid thin", "dot", "dot"]
+    assert "before calibration: stated 46.7\u202f% to 53.3\u202f%: 1 pictures, 0.0\u202f%" in svg
+    empty = calibration(np.zeros(1), np.zeros(1, bool))["bins"]
+    empty[0]["count"] = 0
+    assert reliability_diagram(now, "x", "pictures", empty) == reliability_diagram(
+        now, "x", "pictures"
+    )
+
+
 def test_a_ruler_begins_late_where_all_is_high():
     assert ">0<" in interval_ruler(0.4, 0.2, 0.6, "x")
     assert ">90<" in interval_ruler(0.98, 0.95, 0.99, "x")

@@ -120,6 +120,32 @@ def test_pictures_and_drawings_have_words():
     assert all(values["scope"] for tag, values in page.seen if tag == "th")
 
 
+@pytest.mark.parametrize(
+    ("plain", "says"),
+    [
+        (0.25, "Calibration lowered this error from 25.0 %"),
+        (0.0, "Calibration raised this error from 0.0 %"),
+        (None, "Calibration left this error at"),
+    ],
+)
+def test_what_calibration_did(plain, says):
+    given = report()
+    found = given.metrics["test"]["calibration"]
+    plain = found["error"] if plain is None else plain
+    found["before"] = {"error": plain, "bins": found["bins"]}
+    text = Page(render(given)).text
+    assert says in text
+    shown = f"{100 * plain:.1f} %"
+    assert f"The same before calibration {shown} {shown}" in text
+    assert "The pale line with rings" in text
+
+
+def test_older_metrics_know_no_calibration_before():
+    text = Page(render(report())).text
+    assert "before calibration" not in text
+    assert "The pale line" not in text
+
+
 def test_numbers_are_those_given():
     given = report()
     page = Page(render(given))

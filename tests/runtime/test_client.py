@@ -88,6 +88,13 @@ def test_answers_are_those_of_the_server(serve, tmp_path) -> None:
     assert told.asked == [("/predict?model=letters&top=2", b"bytes", "key")]
 
 
+def test_sets_are_those_of_the_server(serve) -> None:
+    told = [GREEN | {"labels": ["green", "red"]}, GREEN | {"labels": []}, GREEN]
+    model = RemoteModel(serve(*((200, [answer]) for answer in told)).address)
+    found = [next(model.predict([b"p"], names=["a"])).labels for _ in told]
+    assert found == [("green", "red"), (), None]
+
+
 def test_order_is_kept_over_many_pictures(serve) -> None:
     told = serve((200, [GREEN]))
     names = [f"p{i}" for i in range(70)]

@@ -132,6 +132,56 @@ def test_a_share_that_cannot_be(make_bundle) -> None:
             Predictor(older, accept=share)
 
 
+SETS = {"pictures": 4, "probabilities": [0.9, 0.6, 0.2, 0.1]}  # for 20, 40, 60 and 80 %
+
+
+def test_a_set_holds_every_class_that_is_likely_enough(make_bundle) -> None:
+    bundle = read_bundle(make_bundle(sets=SETS))
+    row = np.array([0.2, 0.65, 0.15], np.float32)
+    found = {
+        share: Predictor(bundle, coverage=share).answer("a", row) for share in (0.2, 0.4, 0.6, 0.8)
+    }
+    assert [answer.labels for answer in found.values()] == [
+        (), ("green",), ("green", "red"), ("green", "red", "blue"),
+    ]  # fmt: skip
+    assert {answer.label for answer in found.values()} == {"green"}
+    assert found[0.6].to_json()["labels"] == ["green", "red"]
+    assert found[0.2].to_json()["labels"] == []
+    plain = Predictor(bundle).answer("a", row)
+    assert plain.labels is None
+    assert "labels" not in plain.to_json()
+
+
+def test_an_unknown_picture_has_no_set(make_bundle) -> None:
+    bundle = read_bundle(make_bundle(distance=True, unknown=told(0.1), sets=SETS))
+    known, strange = Predictor(bundle, coverage=0.8).predict([colour(*RED), colour(91, 90, 0)])
+    assert known.labels
+    assert known.labels[0] == "red"
+    assert (strange.label, strange.labels) == ("unknown", ())
+    assert strange.to_json()["labels"] == []
+
+
+@pytest.mark.parametrize("share", [0, 1, -0.5, 1.5, float("nan")])
+def test_a_coverage_that_cannot_be(make_bundle, share) -> None:
+    bundle = read_bundle(make_bundle(sets=SETS))
+    with pytest.raises(ConfigError, match=r"coverage must lie within 0\.\.1, both excluded; got "):
+        Predictor(bundle, coverage=share)
+
+
+def test_a_coverage_that_is_not_known(make_bundle) -> None:
+    few = read_bundle(make_bundle(sets=SETS))
+    with pytest.raises(ConfigError, match=r"0\.81 is more than the 4 held-out .* ask for 0\.8 or"):
+        Predictor(few, coverage=0.81)
+    older = read_bundle(make_bundle())
+    with pytest.raises(ConfigError, match=r"does not know which sets .*; train it again with"):
+        Predictor(older, coverage=0.5)
+    several = read_bundle(make_bundle(task="multi-label", sets={}))
+    with pytest.raises(
+        ConfigError, match=r"is multi-label and names every class at 0\.5 and above"
+    ):
+        Predictor(several, coverage=0.5)
+
+
 def test_json_is_plain_and_rounded() -> None:
     answer = Prediction("a.jpg", "red", 0.98765432109, (("red", 0.98765432109), ("blue", 0.01)))
     assert json.loads(json.dumps(answer.to_json())) == {

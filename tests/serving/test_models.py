@@ -8,9 +8,10 @@ import time
 
 import pytest
 
-from silverprint.errors import BundleError
+from silverprint.errors import BundleError, ConfigError
 from silverprint.serving import models
 from silverprint.serving.app import create_app
+from silverprint.serving.settings import Settings
 
 BYTES = {"content-type": "application/octet-stream"}
 
@@ -90,6 +91,22 @@ def test_a_bundle_that_is_gone_is_served_on(client_of, make_bundle, picture) -> 
     time.sleep(0.05)
     assert label(client, picture) == "green"
     assert "trouble" not in client.get("/health").json()["models"]["colours"]
+
+
+def test_a_coverage_adds_sets(client_of, make_bundle, picture) -> None:
+    sets = {"pictures": 2, "probabilities": [0.9, 0.000001]}
+    bundle = {"colours": make_bundle(sets=sets)}
+
+    def ask(**settings):
+        client = client_of(bundle, **settings)
+        return client.post("/predict", content=picture("red"), headers=BYTES).json()[0]
+
+    sure, all_of_them, plain = ask(coverage=0.3), ask(coverage=0.6), ask()
+    assert sure["labels"] == ["red"]
+    assert all_of_them["labels"][0] == "red"
+    assert "labels" not in plain
+    with pytest.raises(ConfigError, match="does not know which sets hold the truth how often"):
+        create_app({"colours": make_bundle("older")}, Settings(coverage=0.9))
 
 
 def test_a_bundle_that_is_not_there_does_not_start(tmp_path) -> None:

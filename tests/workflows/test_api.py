@@ -37,6 +37,15 @@ def test_read_train_predict_evaluate_save_load(trained, tmp_path) -> None:
     assert repr(again) == f"Model({str(kept)!r}, classes=['cat', 'dog', 'emu'])"
 
 
+def test_sets_from_python(trained) -> None:
+    model = sp.load(trained.bundle, coverage=0.9)
+    answer = model.predict(trained.photos / "cat/0001.jpg")
+    assert answer.labels is not None
+    assert set(answer.labels) <= set(model.classes)
+    assert model.evaluate(trained.photos)["sets"]["asked"] == 0.9
+    assert "sets" not in sp.load(trained.bundle).evaluate(trained.photos)
+
+
 def test_a_list_answers_each_and_a_single_picture_raises(trained, tmp_path) -> None:
     model = sp.load(trained.bundle)
     (tmp_path / "bad.jpg").write_text("text")

@@ -10,6 +10,7 @@ from silverprint.errors import BackboneError, ConfigError
 from silverprint.runtime.bundle import read_bundle
 from silverprint.runtime.images import decode as read_image
 from silverprint.runtime.predictor import Predictor
+from silverprint.training.metrics import calibration_of, softmax
 from silverprint.training.progress import Progress
 from silverprint.workflows import settle
 from silverprint.workflows import train as module
@@ -63,6 +64,42 @@ def test_what_is_usual_is_written_down(trained, tmp_path, monkeypatch) -> None:
     strange = session.run(["distance"], {"images": noise})[0][0]
     assert max(known) < strange
     assert max(split["distance"]) < strange
+
+
+def test_calibration_is_measured_before_and_after(trained, tmp_path, monkeypatch) -> None:
+    folds = read_bundle(trained.bundle).manifest
+    assert folds["sets"]["pictures"] == 36, "cross-validated: each was held out once"
+    assert folds["metrics"]["validation"]["calibration"]["before"]["bins"]
+    monkeypatch.setattr(settle, "FEW_PICTURES", 30)
+    run = train_bundle(read(trained.photos), tmp_path / "b", SETTINGS, Progress(quiet=True))
+    bundle = read_bundle(tmp_path / "b")
+    found = bundle.manifest["metrics"]["validation"]["calibration"]
+    # A probability tells its logit up to a constant, so undoing the temperature needs no logits.
+    told, labels = (
+        run.probabilities["validation"],
+        run.dataset.labels[run.dataset.rows("validation")],
+    )
+    plain = softmax(np.log(told) * bundle.manifest["calibration"]["temperature"])
+    expected = calibration_of("single-label", plain, labels)
+    assert found["before"]["error"] == pytest.approx(expected["error"], abs=1e-4)
+    assert found["before"]["error"] != pytest.approx(found["error"], abs=1e-3)
+    truth = np.sort(told[np.arange(6), labels])[::-1]
+    assert bundle.manifest["sets"]["probabilities"] == pytest.approx(truth.tolist(), abs=1e-4)
+
+
+@pytest.mark.parametrize("several", [False, True])
+def test_sigmoids_are_measured_before_too(trained, tmp_path, several) -> None:
+    two = read(trained.photos).take(np.arange(24))
+    two = replace(two, classes=two.classes[:2])
+    if several:
+        two = replace(two, task="multi-label", labels=np.eye(2, dtype=np.uint8)[two.labels])
+    run = train_bundle(two, tmp_path / "b", SETTINGS, Progress(quiet=True))
+    found = run.metrics["validation"]["calibration"]["before"]
+    assert sum(row["count"] for row in found["bins"]) == (48 if several else 24)
+    assert run.sets.get("pictures") == (None if several else 24)
+    if several:
+        with pytest.raises(ConfigError, match="is multi-label"):
+            Predictor(read_bundle(tmp_path / "b"), coverage=0.9)
 
 
 def test_duplicates_stay_on_one_side(trained, tmp_path, monkeypatch) -> None:

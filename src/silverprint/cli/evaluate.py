@@ -15,6 +15,7 @@ def evaluate(
     bundle: Annotated[str, typer.Argument(help="A bundle's folder.")],
     data: Annotated[str, typer.Argument(help="Labelled pictures, as for train.")],
     split: Annotated[str | None, typer.Option(help="train, validation, test or all; default test.")] = None,
+    coverage: Annotated[float | None, typer.Option(help="Measure the sets of labels that should hold the truth for this share of pictures, such as 0.95.", show_default=False)] = None,
     data_dir: Annotated[Path | None, typer.Option(help="Where named datasets are.")] = None,
     json: Annotated[bool, typer.Option("--json", help="Print one JSON object to stdout.")] = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress.")] = False,
@@ -28,7 +29,7 @@ def evaluate(
     opened = open_bundle(bundle)
     dataset = read(data, data_dir=data_dir)
     progress = Progress(quiet)
-    found = evaluate_bundle(opened, dataset, progress, split)
+    found = evaluate_bundle(opened, dataset, progress, split, coverage)
     if json:
         print_json(_result(found, progress.seconds))
     else:
@@ -61,10 +62,26 @@ def _print(found: "Evaluation") -> None:
         f"{percent(low)} to {percent(high)}, {found.metrics['n']:,} pictures), "
         f"calibration error {percent(found.metrics['calibration']['error'])}"
     )
+    if "sets" in found.metrics:
+        typer.echo(_sets(found.metrics["sets"]))
     for file, truth, label, probability in found.wrong[:5]:
         typer.echo(f"mistake: {file} is {truth}, answered {label} with {percent(probability)}")
     for file, reason in found.refused[:10]:
         typer.echo(f"refused: {file}: {reason}")
+
+
+def _sets(sets: dict[str, Any]) -> str:
+    low, high = sets["coverage_interval"]
+    sizes = ", ".join(f"{count:,} of {size}" for size, count in sets["sizes"].items())
+    told = (
+        f"sets that should hold the truth for {percent(sets['asked'])} of pictures hold it for "
+        f"{percent(sets['coverage'])} (95 % interval {percent(low)} to {percent(high)}), with "
+        f"{sets['mean_size']:.2f} labels on average (pictures by labels: {sizes})"
+    )
+    answered = sets["answered"]
+    if not 0 < answered["n"] < sum(sets["sizes"].values()):
+        return told
+    return f"{told}; of the {answered['n']:,} not unknown, for {percent(answered['coverage'])}"
 
 
 def _number(value: float | None) -> str:

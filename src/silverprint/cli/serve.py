@@ -16,6 +16,7 @@ def serve(
     cors: Annotated[list[str] | None, typer.Option(metavar="ORIGIN", help="Let this origin's pages call the server; may be repeated.")] = None,
     mode: Annotated[str, typer.Option(help="What the page does: classify, or spell the answers out as text.")] = "classify",
     accept: Annotated[float | None, typer.Option(help="Share of known pictures to answer; the rest is unknown. 1 answers all.", show_default="the bundle's, 0.95")] = None,
+    coverage: Annotated[float | None, typer.Option(help="Add to each answer the set of labels that holds the truth for this share of pictures, such as 0.95.", show_default=False)] = None,
     max_bytes: Annotated[int, typer.Option(help="Of a request's body.")] = 32 << 20,
     max_pixels: Annotated[int, typer.Option(help="Of a picture.")] = 25_000_000,
     queue: Annotated[int, typer.Option(help="Pictures that may wait; one more is answered with 429.")] = 256,
@@ -35,7 +36,7 @@ def serve(
     settings = Settings(
         max_bytes=max_bytes, max_pixels=max_pixels, queue=queue, timeout=timeout, threads=threads,
         batch=batch, api_key=api_key, cors=tuple(cors or ()), mode=cast("Mode", mode),
-        accept=accept,
+        accept=accept, coverage=coverage,
     )  # fmt: skip
     named = named_bundles(bundles)
 

@@ -99,13 +99,19 @@ def heat_map(matrix: Sequence[Sequence[int]], names: Sequence[str], label: str) 
     return svg(left + cell * count + overhang, top + cell * count + 2, parts, label, "heat")
 
 
-def reliability_diagram(bins: Sequence[Mapping[str, Any]], label: str, noun: str) -> Markup:
+def reliability_diagram(
+    bins: Sequence[Mapping[str, Any]],
+    label: str,
+    noun: str,
+    before: Sequence[Mapping[str, Any]] = (),
+) -> Markup:
     """Return stated probability against observed frequency, with how many pictures below.
 
     Args:
         bins: as metrics.calibration returns them.
         label: what a screen reader says.
         noun: what is counted, for example "pictures".
+        before: the bins before calibration, drawn palely behind.
     """
     across = Scale(0, 1, 44, WIDTH - 18, (0, 0.25, 0.5, 0.75, 1))
     up = Scale(0, 1, 296, 12, across.ticks)
@@ -113,15 +119,16 @@ def reliability_diagram(bins: Sequence[Mapping[str, Any]], label: str, noun: str
     parts = [horizontal_grid(up, 44, WIDTH - 18, lambda value: f"{100 * value:g}%")]
     diagonal = f"M{across(0)} {up(0)}L{across(1)} {up(1)}"
     parts.append(element("path", d=diagonal, class_="diagonal"))
-    filled = [row for row in bins if row["count"]]
-    points = [(across(row["confidence"]), up(row["observed"])) for row in filled]
-    line = "L".join(f"{x:.1f} {y:.1f}" for x, y in points)
-    parts.append(element("path", d=f"M{line}", class_="solid thin"))
+    if any(row["count"] for row in before):
+        plain, points = _reliability_points(before, across, up)
+        parts.append(_through(points, "before"))
+        for row, (x, y) in zip(plain, points, strict=True):
+            tip = element("title", f"before calibration: {_reliability_tip(row, noun)}")
+            parts.append(element("circle", tip, cx=x, cy=y, r=3, class_="before"))
+    filled, points = _reliability_points(bins, across, up)
+    parts.append(_through(points, "solid thin"))
     for row, (x, y) in zip(filled, points, strict=True):
-        tip = (
-            f"stated {percent(row['low'])} to {percent(row['high'])}: {row['count']:,} {noun}, "
-            f"{percent(row['observed'])} true"
-        )
+        tip = _reliability_tip(row, noun)
         gap = f"M{x:.1f} {up(row['confidence']):.1f}V{y:.1f}"
         parts.append(element("path", d=gap, class_="gap"))
         radius = 2.5 + 5.5 * math.sqrt(row["count"] / most)
@@ -147,6 +154,25 @@ def reliability_diagram(bins: Sequence[Mapping[str, Any]], label: str, noun: str
         text(50, 324, noun, class_="axis"),
     ]
     return svg(WIDTH, 386, parts, label)
+
+
+def _reliability_points(
+    bins: Sequence[Mapping[str, Any]], across: Scale, up: Scale
+) -> tuple[list[Mapping[str, Any]], list[tuple[float, float]]]:
+    filled = [row for row in bins if row["count"]]
+    return filled, [(across(row["confidence"]), up(row["observed"])) for row in filled]
+
+
+def _reliability_tip(row: Mapping[str, Any], noun: str) -> str:
+    return (
+        f"stated {percent(row['low'])} to {percent(row['high'])}: {row['count']:,} {noun}, "
+        f"{percent(row['observed'])} true"
+    )
+
+
+def _through(points: Sequence[tuple[float, float]], style: str) -> Markup:
+    line = "L".join(f"{x:.1f} {y:.1f}" for x, y in points)
+    return element("path", d=f"M{line}", class_=style)
 
 
 def dot_rows(

@@ -86,6 +86,10 @@ def measures(report: Report) -> Section:
     rows.append(["Log-loss, nats", *(decimal(report.metrics[s]["log_loss"]) for s in splits)])
     errors = (report.metrics[split]["calibration"]["error"] for split in splits)
     rows.append(["Expected calibration error", *map(percent, errors)])
+    before = [report.metrics[split]["calibration"].get("before") for split in splits]
+    if any(before):
+        shown = (percent(found["error"] if found else None) for found in before)
+        rows.append(["The same before calibration", *shown])
     rows.append(["Pictures", *(f"{report.metrics[split]['n']:,}" for split in splits)])
     head = ["Measure", *(split.capitalize() for split in splits)]
     body = table(head, rows, "Overall measures", "figures untitled")
@@ -148,11 +152,14 @@ def reliability(report: Report) -> Section:
     seen = sum(row["count"] * row["observed"] for row in filled)
     tilt = "too sure of itself" if stated > seen else "more careful than it need be"
     noun = "labels" if report.task == "multi-label" else "pictures"
-    diagram = reliability_diagram(found["bins"], f"Reliability diagram, {split}", noun)
+    before = found.get("before")
+    plain = before["bins"] if before else ()
+    diagram = reliability_diagram(found["bins"], f"Reliability diagram, {split}", noun, plain)
     caption = element(
         "p",
         "Each dot is a group of similar stated probabilities, its size the number in it. On the "
         "dashed line, what is said is what happens; below it, the model claims too much.",
+        " The pale line with rings is the model before calibration." if before else "",
         class_="aside",
     )
     words = element(
@@ -164,10 +171,23 @@ def reliability(report: Report) -> Section:
             f" on average (expected calibration error, 15 bins). Where they differ, the model is "
             f"on the whole {tilt}.",
         ),
+        _before(before["error"], found["error"]) if before else "",
         caption,
     )
     body = element("div", element("figure", diagram), words, class_="pair")
     return Section("calibration", "Can its confidence be trusted?", body)
+
+
+def _before(plain: float, error: float) -> Markup:
+    """Say what calibration did to the error; on new pictures it may also raise it a little."""
+    change = "lowered this error from" if error < plain else "raised this error from"
+    return element(
+        "p",
+        f"Calibration {change if error != plain else 'left this error at'} ",
+        element("strong", percent(plain)),
+        ": all logits are divided by one number, the temperature, found on held-out pictures. "
+        "No label changes by it.",
+    )
 
 
 def _measure_name(report: Report, key: str) -> str:

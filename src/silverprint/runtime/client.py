@@ -67,8 +67,11 @@ class RemoteModel:
                 yield Prediction(name, error=answer.reason)
             else:
                 likeliest = tuple((label, value) for label, value in answer["top"])
-                unknown = answer.get("unknown") is True
-                yield Prediction(name, answer["label"], answer["probability"], likeliest, unknown)
+                unknown, labels = answer.get("unknown") is True, answer.get("labels")
+                yield Prediction(
+                    name, answer["label"], answer["probability"], likeliest, unknown,
+                    None if labels is None else tuple(labels),
+                )  # fmt: skip
 
     def stream(
         self, pictures: Iterable[Picture], names: Iterable[str]

@@ -33,6 +33,8 @@ class Prediction:
         probability: of that class; for multi-label, of the likeliest.
         top: the likeliest classes with their probabilities, highest first.
         unknown: whether the picture is too unlike those that were learned from.
+        labels: where a coverage was asked for, the classes that hold the truth that often, the
+            likeliest first; none of them where the picture is unknown or no class likely enough.
         error: why the picture could not be read; the fields above are then empty.
     """
 
@@ -41,6 +43,7 @@ class Prediction:
     probability: float = 0.0
     top: tuple[tuple[str, float], ...] = ()
     unknown: bool = False
+    labels: tuple[str, ...] | None = None
     error: str | None = None
 
     def to_json(self) -> dict[str, Any]:
@@ -53,6 +56,7 @@ class Prediction:
             "label": self.label,
             "probability": round(self.probability, 6),
             "top": top,
+            **({} if self.labels is None else {"labels": list(self.labels)}),
             **({"unknown": True} if self.unknown else {}),
         }
 
@@ -64,20 +68,30 @@ class Predictor:
         bundle: what it was loaded from.
         outputs: what model.onnx gives.
         farthest: the distance beyond which a picture is unknown.
+        least: the probability from which on a class belongs to an answer's set; None for no sets.
     """
 
-    def __init__(self, bundle: Bundle, accept: float | None = None) -> None:
-        """Load it; `accept` is the share of known pictures to answer, None for the bundle's own.
+    def __init__(
+        self, bundle: Bundle, accept: float | None = None, coverage: float | None = None
+    ) -> None:
+        """Load it.
+
+        Args:
+            bundle: the model.
+            accept: share of known pictures to answer, None for the bundle's own.
+            coverage: share of pictures for which a set of labels should hold the truth; None for
+                answers without sets.
 
         Raises:
             BundleError: the model does not fit its bundle.
-            ConfigError: `accept` is outside 0..1, or the bundle knows no distances.
+            ConfigError: a share is outside its range, or the bundle does not know enough for it.
         """
         options = onnxruntime.SessionOptions()
         options.log_severity_level = 4  # what goes wrong is raised, and told once
         options.intra_op_num_threads = 1  # `stream` runs one picture on each core instead
         self.bundle = bundle
         self.farthest = bundle.farthest(accept)
+        self.least = None if coverage is None else bundle.least_likely(coverage)
         self._session = onnxruntime.InferenceSession(
             str(bundle.model), options, ["CPUExecutionProvider"]
         )
@@ -112,7 +126,7 @@ class Predictor:
         self, pictures: Iterable[Picture], names: Iterable[str]
     ) -> Iterator[tuple[str, NDArray[np.float32] | ImageError]]:
         """Yield each picture's name and its (classes,) probabilities, or why it cannot be read."""
-        for name, outcome, _ in self._outcomes(pictures, names):
+        for name, outcome, _ in self.outcomes(pictures, names):
             yield name, outcome
 
     def predict(
@@ -122,7 +136,7 @@ class Predictor:
         known = (
             [_name(picture, i) for i, picture in enumerate(pictures)] if names is None else names
         )
-        for name, outcome, distance in self._outcomes(pictures, known):
+        for name, outcome, distance in self.outcomes(pictures, known):
             yield self.answer(name, outcome, top, distance)
 
     def answer(
@@ -138,13 +152,21 @@ class Predictor:
         label = classes[order[0]]
         if self.bundle.task == "multi-label":
             label = "|".join(classes[i] for i in np.flatnonzero(outcome >= 0.5))
-        unknown = distance is not None and distance > self.farthest
+        unknown = self.is_unknown(distance)
         label = UNKNOWN if unknown else label
-        return Prediction(name, label, float(outcome[order[0]]), likeliest, unknown)
+        labels = None
+        if self.least is not None:
+            labels = tuple(classes[i] for i in order if outcome[i] >= self.least and not unknown)
+        return Prediction(name, label, float(outcome[order[0]]), likeliest, unknown, labels)
 
-    def _outcomes(
+    def is_unknown(self, distance: float | None) -> bool:
+        """Say whether a picture at that distance is too unlike those that were learned from."""
+        return distance is not None and distance > self.farthest
+
+    def outcomes(
         self, pictures: Iterable[Picture], names: Iterable[str]
     ) -> Iterator[tuple[str, NDArray[np.float32] | ImageError, float | None]]:
+        """Yield what `stream` does, and the distance where the bundle has it."""
         pairs = zip(pictures, names, strict=False)
         with ThreadPoolExecutor(os.cpu_count()) as pool:
             while chunk := list(islice(pairs, CHUNK)):

@@ -38,7 +38,7 @@ def create_app(
     """
     settings = settings or Settings()
     metrics = Metrics()
-    models = Models(bundles, metrics, settings.accept)
+    models = Models(bundles, metrics, settings.accept, settings.coverage)
     workers = Workers(settings.cores, settings.queue, settings.batch, settings.max_pixels, metrics)
     state = State(settings, models, workers, metrics)
     app = FastAPI(

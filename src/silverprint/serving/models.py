@@ -35,11 +35,12 @@ class Served:
     """
 
     def __init__(
-        self, name: str, bundle: Bundle, metrics: Metrics, accept: float | None = None
-    ) -> None:
+        self, name: str, bundle: Bundle, metrics: Metrics, accept: float | None = None,
+        coverage: float | None = None,
+    ) -> None:  # fmt: skip
         self.name = name
         self.bundle = bundle
-        self.predictor = Predictor(bundle, accept)
+        self.predictor = Predictor(bundle, accept, coverage)
         # The first run allocates; better now than in someone's request.
         self.predictor.look(np.zeros((1, bundle.decode_side, bundle.decode_side, 3), np.uint8))
         self.drift = Drift(name, bundle.manifest.get("reference"), metrics)
@@ -50,9 +51,9 @@ class Models:
 
     def __init__(
         self, bundles: Mapping[str, str | os.PathLike[str]], metrics: Metrics,
-        accept: float | None = None,
+        accept: float | None = None, coverage: float | None = None,
     ) -> None:  # fmt: skip
-        self._metrics, self._accept = metrics, accept
+        self._metrics, self._shares = metrics, (accept, coverage)
         self._paths = {name: Path(path) for name, path in bundles.items()}
         self._signatures = {name: _signature(path) for name, path in self._paths.items()}
         self._served = {name: self._load(name) for name in self._paths}
@@ -99,7 +100,7 @@ class Models:
             log.info("loaded a new bundle", extra={"model": name})
 
     def _load(self, name: str) -> Served:
-        served = Served(name, read_bundle(self._paths[name]), self._metrics, self._accept)
+        served = Served(name, read_bundle(self._paths[name]), self._metrics, *self._shares)
         self._metrics.loads.labels(name, "loaded").inc()
         return served
 

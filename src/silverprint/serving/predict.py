@@ -44,6 +44,9 @@ class Answer(BaseModel):
     label: str | None = None
     probability: float | None = None
     top: list[tuple[str, float]] | None = None
+    labels: list[str] | None = Field(
+        None, description="With --coverage: the set that holds the truth that often."
+    )
     unknown: bool | None = None
     error: str | None = None
 

@@ -30,6 +30,8 @@ class Settings:
         mode: what the page does: "classify", or "spell" answers out as text.
         accept: share of known pictures to answer, 0..1, the rest being "unknown"; None for each
             bundle's own.
+        coverage: share of pictures for which a set of labels should hold the truth, 0..1; None for
+            answers without sets.
     """
 
     max_bytes: int = 32 << 20
@@ -42,6 +44,7 @@ class Settings:
     cors: tuple[str, ...] = ()
     mode: Mode = "classify"
     accept: float | None = None
+    coverage: float | None = None
 
     def __post_init__(self) -> None:
         _within("max-bytes", self.max_bytes, 1 << 10, 1 << 30)

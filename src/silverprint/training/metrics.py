@@ -76,7 +76,7 @@ def evaluate_single_label(
         **_macro(per_class),
         "per_class": per_class,
         "confusion": confusion.tolist(),
-        "calibration": calibration(scores.max(axis=1), rank == 0),
+        "calibration": calibration_of("single-label", scores, truth),
     }
 
 
@@ -123,8 +123,15 @@ def evaluate_multi_label(
         "micro_f1": _ratio(2 * right.sum(), guesses.sum() + support.sum()),
         "mean_average_precision": _mean([value for value in precisions if value is not None]),
         "per_class": per_class,
-        "calibration": calibration(scores.ravel(), truth.ravel()),
+        "calibration": calibration_of("multi-label", scores, truth),
     }
+
+
+def calibration_of(task: Task, probabilities: Floats, labels: Labels) -> dict[str, Any]:
+    """Return the calibration of the likeliest class, or for multi-label of every entry."""
+    if task == "multi-label":
+        return calibration(probabilities.ravel(), labels.ravel().astype(np.bool_))
+    return calibration(probabilities.max(axis=1), probabilities.argmax(axis=1) == labels)
 
 
 def calibration(confidences: Floats, outcomes: NDArray[np.bool_]) -> dict[str, Any]:

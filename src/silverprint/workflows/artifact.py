@@ -119,6 +119,7 @@ def describe(run: "Training", seconds: dict[str, float]) -> dict[str, Any]:
         "metrics": run.metrics,
         "reference": run.reference,
         "unknown": run.unknown,
+        "sets": run.sets,
         "data": {
             "fingerprint": _fingerprint(run),
             "pictures": {name: sum(count.values()) for name, count in counts.items()},

@@ -12,6 +12,7 @@ from silverprint.runtime.bundle import Bundle
 from silverprint.runtime.predictor import Predictor
 from silverprint.training.metrics import evaluate
 from silverprint.training.progress import Progress
+from silverprint.training.sets import evaluate_sets
 
 
 @dataclass(frozen=True)
@@ -20,7 +21,8 @@ class Evaluation:
 
     Attributes:
         split: which of the dataset's splits.
-        metrics: as training.metrics.evaluate gives them.
+        metrics: as training.metrics.evaluate gives them; with a coverage also `sets`: asked, and
+            what training.sets.evaluate_sets gives.
         dataset: the pictures that could be read, labelled by the bundle's classes.
         probabilities: (n, classes), one row a picture.
         refused: (file, reason) of pictures that could not be read.
@@ -48,33 +50,49 @@ class Evaluation:
 
 
 def evaluate_bundle(
-    bundle: Bundle, dataset: Dataset, progress: Progress, split: str | None = None
-) -> Evaluation:
+    bundle: Bundle, dataset: Dataset, progress: Progress, split: str | None = None,
+    coverage: float | None = None,
+) -> Evaluation:  # fmt: skip
     """Measure the bundle on one split: the one named, else test, else validation, else all.
+
+    Args:
+        bundle: the model.
+        dataset: labelled pictures.
+        progress: shows how far it is.
+        split: which part of them.
+        coverage: share of pictures for which a set of labels should hold the truth, to be measured.
 
     Raises:
         DataError: the dataset has a class that the bundle does not know, or no such split.
+        ConfigError: the coverage cannot be promised.
     """
     chosen, rows = _rows(dataset, split)
     taken = with_classes_of(bundle, dataset.take(rows))
-    predictor = Predictor(bundle)
+    predictor = Predictor(bundle, coverage=coverage)
     kept: list[int] = []
     refused: list[tuple[str, str]] = []
     answers: list[NDArray[np.float32]] = []
+    answered: list[bool] = []
     with progress.stage("evaluate", len(taken), f"examining {len(taken):,} pictures") as advance:
-        stream = predictor.stream(taken.sources, taken.names)
-        for i, (name, outcome) in enumerate(stream):
+        stream = predictor.outcomes(taken.sources, taken.names)
+        for i, (name, outcome, distance) in enumerate(stream):
             advance(1)
             if isinstance(outcome, ImageError):
                 refused.append((name, outcome.reason))
             else:
                 kept.append(i)
                 answers.append(outcome)
+                answered.append(not predictor.is_unknown(distance))
     if not answers:
         raise DataError(f"{dataset.name}: none of the {len(taken)} pictures can be read.")
     read = taken.take(np.array(kept))
     probabilities = np.stack(answers)
     metrics = evaluate(bundle.task, probabilities, read.labels, bundle.classes)
+    if predictor.least is not None:
+        found = evaluate_sets(
+            probabilities, read.labels, bundle.classes, predictor.least, np.array(answered)
+        )
+        metrics["sets"] = {"asked": coverage, **found}
     return Evaluation(chosen, metrics, read, probabilities, tuple(refused))
 
 

@@ -37,7 +37,7 @@ def open_bundle(name: str | os.PathLike[str]) -> Bundle:
 
 def predict_files(
     bundle: Bundle | RemoteModel, files: Sequence[str], *, top: int = 3,
-    groups: Sequence[str] = (), accept: float | None = None,
+    groups: Sequence[str] = (), accept: float | None = None, coverage: float | None = None,
 ) -> Iterator[Prediction]:  # fmt: skip
     """Yield an answer for each picture; a folder stands for all pictures below it, "-" for stdin.
 
@@ -47,19 +47,27 @@ def predict_files(
         top: how many classes to name.
         groups: "dog=151-268" and the like; the answer is then a group, or none of them.
         accept: share of known pictures to answer, 0..1; None for the bundle's own.
+        coverage: share of pictures for which a set of labels should hold the truth, 0..1; None for
+            answers without sets.
 
     Raises:
         DataError: there is nothing to predict.
-        ConfigError: a group is wrong, or `accept` is, or it is for the server to say.
+        ConfigError: a group is wrong, or a share is, or it is for the server to say.
     """
     parsed = parse_groups(groups, bundle.classes)
     names = list(_expand(files))
     if not names:
         raise DataError(f"no pictures in {', '.join(files)}; give files or folders of pictures.")
     pictures: list[Picture] = [sys.stdin.buffer.read() if name == "-" else name for name in names]
-    if accept is not None and not isinstance(bundle, Bundle):
-        raise ConfigError("accept is the server's to say: silverprint serve BUNDLE --accept 0.99.")
-    model = Predictor(bundle, accept) if isinstance(bundle, Bundle) else bundle
+    if not isinstance(bundle, Bundle):
+        for name, share in {"accept": accept, "coverage": coverage}.items():
+            if share is not None:
+                raise ConfigError(
+                    f"{name} is the server's to say: silverprint serve BUNDLE --{name} {share:g}."
+                )
+    if parsed and coverage is not None:
+        raise ConfigError("coverage is for a bundle's own classes; leave out coverage or group.")
+    model = Predictor(bundle, accept, coverage) if isinstance(bundle, Bundle) else bundle
     if not parsed:
         yield from model.predict(pictures, names=names, top=top)
         return

@@ -44,6 +44,7 @@ class Training:
         familiar: what makes the distance from the training pictures.
         reference: what is usual for pictures that were held out.
         unknown: which distances are too far, by the share of known pictures that is answered.
+        sets: from which probability on a class belongs to a picture's set, by the asked coverage.
         notices: what the user should know.
     """
 
@@ -64,6 +65,7 @@ class Training:
     familiar: Familiar | None = None
     reference: dict[str, Any] = field(default_factory=dict)
     unknown: dict[str, Any] = field(default_factory=dict)
+    sets: dict[str, Any] = field(default_factory=dict)
     notices: list[str] = field(default_factory=list)
 
     @property
@@ -135,9 +137,12 @@ class Training:
         int8 = self.network is None and self.seen.engine.endswith("int8")
         return "int8" if int8 else "f32"
 
-    def probabilities_of(self, logits: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Return calibrated probabilities (n, classes) of logits (n, outputs)."""
-        calibrated = logits / np.float32(self.temperature)
+    def probabilities_of(
+        self, logits: NDArray[np.float32], temperature: float | None = None
+    ) -> NDArray[np.float32]:
+        """Return probabilities (n, classes) of logits (n, outputs); calibrated unless told how."""
+        chosen = self.temperature if temperature is None else temperature
+        calibrated = logits / np.float32(chosen)
         if self.link == "softmax":
             return softmax(calibrated)
         probability = sigmoid(calibrated)

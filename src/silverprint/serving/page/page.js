@@ -102,8 +102,16 @@ function announce(words) {
 function verdict(answer) {
   if (answer.unknown) return { label: "Unknown", share: "", unknown: true };
   if (!answer.label) return { label: "None of them", share: "", unknown: true };
+  if (answer.labels && answer.labels.length !== 1) return verdictOfSet(answer.labels);
   const labels = model.task === "multi-label" ? answer.label.split("|") : [answer.label];
   return { label: labels.join(", "), share: labels.length > 1 ? "" : percent(answer.probability), unknown: false };
+}
+
+/** Return what is said where a coverage was asked for, and not exactly one label is likely enough. */
+function verdictOfSet(labels) {
+  if (labels.length === 0) return { label: "None is likely enough", share: "", unknown: true };
+  const list = new Intl.ListFormat("en", { type: "disjunction" }).format(labels);
+  return { label: list, share: "", unknown: false };
 }
 
 /** Show an answer, in the same elements as the last one where there was one. */
@@ -299,9 +307,9 @@ function showLive(answer, told) {
   const now = performance.now();
   showAnswer(at("live-answer"), answer, "");
   if (answer.error) return;
-  const { label, share, unknown } = verdict(answer);
+  const { label, share } = verdict(answer);
   if (model.mode === "spell") {
-    spell(label, unknown ? 0 : answer.probability, now);
+    spell(label, share ? answer.probability : 0, now); // without a share it is not one letter
   } else if (label !== told.label) {
     Object.assign(told, { label, since: now });
   } else if (now - told.since > SETTLED && told.said !== label) {
