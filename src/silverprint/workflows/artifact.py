@@ -124,6 +124,7 @@ def describe(run: "Training", seconds: dict[str, float]) -> dict[str, Any]:
             "fingerprint": _fingerprint(run),
             "pictures": {name: sum(count.values()) for name, count in counts.items()},
             "refused": len(run.seen.refused),
+            "near_copies": {} if run.copies is None else run.copies.counts,
         },
         "training": {
             "settings": run.settings.to_json(),

@@ -18,6 +18,7 @@ from silverprint.runtime.preprocessing import Preprocessing
 from silverprint.training.fitted import FittedNetwork
 from silverprint.training.metrics import sigmoid, softmax
 from silverprint.training.reference import Familiar
+from silverprint.workflows.copies import NearCopies
 from silverprint.workflows.settings import TrainSettings
 
 
@@ -45,6 +46,7 @@ class Training:
         reference: what is usual for pictures that were held out.
         unknown: which distances are too far, by the share of known pictures that is answered.
         sets: from which probability on a class belongs to a picture's set, by the asked coverage.
+        copies: which pictures show the same; none from scratch.
         notices: what the user should know.
     """
 
@@ -66,6 +68,7 @@ class Training:
     reference: dict[str, Any] = field(default_factory=dict)
     unknown: dict[str, Any] = field(default_factory=dict)
     sets: dict[str, Any] = field(default_factory=dict)
+    copies: NearCopies | None = None
     notices: list[str] = field(default_factory=list)
 
     @property

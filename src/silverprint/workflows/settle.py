@@ -1,11 +1,14 @@
 """Settle what is trained on: drop the pictures that cannot be read, and split off validation."""
 
+from typing import NamedTuple
+
 import numpy as np
 
 from silverprint.backbones.look import Look
 from silverprint.data.splits import split_validation
 from silverprint.data.table import SPLITS, Dataset
 from silverprint.errors import DataError
+from silverprint.workflows.copies import NearCopies, find_near_copies
 from silverprint.workflows.settings import TrainSettings
 
 # Under this many training pictures one held-out share says too little; folds use every picture.
@@ -15,8 +18,22 @@ VALIDATION_FRACTION = 0.15
 VALIDATION_PICTURES = 5000
 
 
-def settle(dataset: Dataset, settings: TrainSettings, seen: Look) -> tuple[Dataset, int]:
-    """Return the pictures that could be read, with their splits, and the folds to judge by.
+class Settled(NamedTuple):
+    """What is trained on.
+
+    Attributes:
+        dataset: the pictures that could be read, with their splits.
+        folds: to judge by; 0 where a validation split judges.
+        copies: which pictures show the same.
+    """
+
+    dataset: Dataset
+    folds: int
+    copies: NearCopies
+
+
+def settle(dataset: Dataset, settings: TrainSettings, seen: Look) -> Settled:
+    """Settle the splits; copies of a picture stay on one side of those that are drawn here.
 
     Heads on few pictures are cross-validated (folds > 0); else a validation split is made where
     there is none.
@@ -30,14 +47,14 @@ def settle(dataset: Dataset, settings: TrainSettings, seen: Look) -> tuple[Datas
     if not count:
         raise DataError(f"{dataset.name} has no training pictures; its splits hold only others.")
     whole_network = settings.scratch is not None or settings.finetuning is not None
-    if count < FEW_PICTURES and not whole_network:
-        return readable, settings.folds
-    if readable.has("validation"):
-        return readable, 0
-    # Files with the same bytes stay on one side.
-    groups = np.unique(np.array(seen.digests, dtype="S32"), return_inverse=True)[1]
+    folds = settings.folds if count < FEW_PICTURES and not whole_network else 0
+    drawn = bool(folds) or not readable.has("validation")
+    copies = find_near_copies(readable, seen, drawn)
+    if folds or not drawn:
+        return Settled(readable, folds, copies)
     fraction = settings.validation_fraction or min(VALIDATION_FRACTION, VALIDATION_PICTURES / count)
-    return split_validation(readable, fraction=fraction, seed=settings.seed, groups=groups), 0
+    split = split_validation(readable, fraction=fraction, seed=settings.seed, groups=copies.groups)
+    return Settled(split, 0, copies)
 
 
 def leaks(dataset: Dataset, seen: Look) -> list[str]:

@@ -7,14 +7,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from silverprint.data.audit import similar
+from silverprint.data.audit import copies, similar
 from silverprint.data.audit.copies import (
+    confirmed,
     find_copies,
     join_pairs,
     match,
     near_duplicate_groups,
 )
-from silverprint.data.audit.similar import directions, find_neighbours
+from silverprint.data.audit.facts import Facts, measure, thumbnail
+from silverprint.data.audit.similar import alike_pairs, directions, find_neighbours
 
 
 def digests_of(values) -> list[bytes]:
@@ -74,10 +76,10 @@ def test_copies_and_copies_of_copies_share_a_group(draw, facts_of) -> None:
     groups = near_duplicate_groups(digests, features, facts_of(*pictures))
     assert groups[0] == groups[2] == groups[3]
     assert len(set(groups.tolist())) == 3
-    copies = find_copies(digests, features, facts_of(*pictures))
-    assert copies.content[0] == copies.content[3] != copies.content[2]
-    assert len(copies.pairs) == 1
-    assert copies.matches[0] > 0.95
+    found = find_copies(digests, features, facts_of(*pictures))
+    assert found.content[0] == found.content[3] != found.content[2]
+    assert len(found.pairs) == 1
+    assert found.matches[0] > 0.95
 
 
 def test_a_network_that_disagrees_keeps_look_alikes_apart(draw, facts_of) -> None:
@@ -134,3 +136,94 @@ def test_of_many_rows_copies_are_still_neighbours(monkeypatch) -> None:
     assert found.cosines[0, 0] == pytest.approx(1, abs=1e-5)
     sure = features[5] @ features[found.rows[5, 0]]
     assert found.cosines[5, 0] == pytest.approx(sure, abs=1e-6)  # exact, not projected
+
+
+def likely_of(facts_of, *pictures):
+    thumbnails = facts_of(*pictures).thumbnails
+    shown: list[int] = []
+
+    def thumbnails_of(rows):
+        shown.extend(rows.tolist())
+        return thumbnails[rows]
+
+    return thumbnails_of, shown
+
+
+def test_likely_pairs_are_confirmed_by_their_pixels(draw, facts_of) -> None:
+    pictures = [draw(0), draw(0).crop((10, 10, 230, 290)), draw(1), altered(draw(1), "smaller")]
+    thumbnails_of, _ = likely_of(facts_of, *pictures)
+    likely = np.array([[0, 2], [0, 1], [2, 3], [1, 3]])
+    assert confirmed(likely, 4, thumbnails_of) == [(0, 1), (2, 3)]
+
+
+def test_less_likely_pairs_are_left_once_a_batch_has_no_copy(draw, facts_of, monkeypatch) -> None:
+    pictures = [draw(0), draw(1), draw(2), draw(3), draw(3)]
+    thumbnails_of, shown = likely_of(facts_of, *pictures)
+    likely = np.array([[0, 1], [1, 2], [3, 4]])
+    assert confirmed(likely, 5, thumbnails_of) == [(3, 4)]
+    monkeypatch.setattr(copies, "BATCH", 2)
+    shown.clear()
+    assert confirmed(likely, 5, thumbnails_of) == []
+    assert set(shown) == {0, 1, 2}
+    assert confirmed(likely[::-1], 5, thumbnails_of) == [(3, 4)]
+
+
+def test_pairs_that_are_joined_already_are_not_compared(draw, facts_of, monkeypatch) -> None:
+    monkeypatch.setattr(copies, "BATCH", 1)
+    thumbnails_of, shown = likely_of(facts_of, draw(0), draw(0), draw(0))
+    likely = np.array([[0, 1], [1, 2], [0, 2]])
+    assert confirmed(likely, 3, thumbnails_of) == [(0, 1), (1, 2)]
+    assert len(shown) == 4
+
+
+def brute_force(one, other, k, least):
+    cosines = directions(one) @ directions(one if other is None else other).T
+    if other is None:
+        np.fill_diagonal(cosines, -2)
+    found = {}
+    for row, nearest in enumerate(np.argsort(-cosines, axis=1)[:, :k]):
+        for place in nearest:
+            if cosines[row, place] >= least:
+                pair = (row, int(place))
+                found[tuple(sorted(pair)) if other is None else pair] = cosines[row, place]
+    return found
+
+
+@given(
+    st.integers(0, 30), st.integers(0, 20), st.integers(1, 5), st.floats(-0.5, 0.9),
+    st.booleans(), st.integers(0, 2**16),
+)  # fmt: skip
+def test_alike_pairs_are_those_of_all_pairs(n, m, k, least, apart, seed) -> None:
+    random = np.random.default_rng(seed)
+    one = random.standard_normal((n, 6)).astype(np.float32)
+    other = random.standard_normal((m, 6)).astype(np.float32) if apart else None
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(similar, "BLOCK", 64)  # a few rows at a time
+        pairs, cosines = alike_pairs(one, other, k=k, least=least)
+    expected = brute_force(one, other, k, least)
+    near = {pair for pair, cosine in expected.items() if cosine < least + 1e-5}  # by rounding
+    found = dict(zip(map(tuple, pairs.tolist()), cosines.tolist(), strict=True))
+    assert set(found) | near == set(expected) | near
+    assert len(found) == len(pairs)
+    assert all(abs(found[pair] - expected[pair]) < 1e-5 for pair in set(found) & set(expected))
+
+
+def test_of_many_features_copies_are_still_pairs(monkeypatch) -> None:
+    features = np.random.default_rng(0).random((60, 400), dtype=np.float32) - 0.5
+    features[1] = 2 * features[0]
+    features[40] = features[7] + 0.1 * features[8]
+    monkeypatch.setattr(similar, "MANY", 10)
+    pairs, cosines = alike_pairs(features, k=3, least=0.9)
+    assert pairs.tolist() == [[0, 1], [7, 40]]
+    exact = directions(features)
+    assert cosines == pytest.approx((exact[pairs[:, 0]] * exact[pairs[:, 1]]).sum(axis=1), abs=1e-6)
+    split, _ = alike_pairs(features[:5], features, k=1, least=0.9)
+    assert [0, 1] in split.tolist() or [0, 0] in split.tolist()
+
+
+@pytest.mark.parametrize("encoded", [True, False])
+def test_a_thumbnail_is_that_of_the_facts(draw, encode, encoded) -> None:
+    content = encode(draw(0, (500, 400))) if encoded else np.asarray(draw(0, (500, 400)))
+    facts = Facts(measure(content, "x")[None])
+    np.testing.assert_array_equal(thumbnail(content, "x", 32), facts.thumbnails[0])
+    assert not thumbnail(content, "x", 401).any()

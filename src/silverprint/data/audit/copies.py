@@ -1,6 +1,7 @@
 """Copies of one picture: the same bytes, or re-encoded, resized, cropped or mirrored.
 
     groups = near_duplicate_groups(digests, features, facts)    # for splits and folds
+    pairs = confirmed(likely, count, thumbnails_of)             # quickly, if there are few
 
 A network proposes: pictures whose features are alike. Pixels decide: one of the two, whole, is laid
 over the other's best window, first coarsely (16 x 16 grey cells on 256 windows, mirrored too), then
@@ -10,9 +11,10 @@ the number of pictures, not of pairs.
 """
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from itertools import islice
 
 import numpy as np
 from numpy.typing import NDArray
@@ -36,6 +38,7 @@ SCALES = (1.0, 0.94, 0.88, 0.82, 0.76, 0.7)  # sides of the windows, as shares o
 STEPS = (0.04, 0.02, 0.01)  # by which a window's edges are moved
 CHUNK = 128  # pairs in a thread's memory at once, of about half a megabyte each
 THREADS = min(4, os.cpu_count() or 1)
+BATCH = 64  # likely pairs; if none of so many is a copy, less likely ones are not compared
 
 # A window is (top, bottom, left, right), shares of the picture's height and width.
 WHOLE = np.array([[0.0, 1.0, 0.0, 1.0]])
@@ -89,7 +92,7 @@ def find_copies(digests: Sequence[bytes], features: NDArray[np.float32], facts: 
     )
     neighbours = find_neighbours(directions(features[first]), NEIGHBOURS)
     pairs, matches = near_duplicates(neighbours, facts.take(first))
-    groups = join_pairs(pairs, len(first))[content]
+    groups = join_pairs(pairs.tolist(), len(first))[content]
     return Copies(content, first, pairs, matches, groups, neighbours)
 
 
@@ -108,21 +111,64 @@ def near_duplicates(
     return pairs[same], scores[same]
 
 
-def join_pairs(pairs: NDArray[np.int64], count: int) -> NDArray[np.int64]:
-    """Return the connected part of each of `count` rows; parts are numbered from 0."""
-    parent = np.arange(count)
+def confirmed(
+    likely: NDArray[np.int64],
+    count: int,
+    thumbnails_of: Callable[[NDArray[np.int64]], NDArray[np.uint8]],
+) -> list[tuple[int, int]]:
+    """Return pairs that show one picture, enough of them to join all that do.
 
-    def root(row: int) -> int:
+    The work hangs on how many copies there are: likely pairs are compared until of BATCH none is a
+    copy. That needs no threshold of a cosine, whose scale is another for each network.
+
+    Args:
+        likely: (m, 2) rows, the likeliest pair first.
+        count: of rows.
+        thumbnails_of: rows (n,) to grey thumbnails (n, SIDE, SIDE); black ones match nothing.
+    """
+    parts = Parts(count)
+    apart = (
+        pair for pair in map(tuple, likely.tolist()) if parts.root(pair[0]) != parts.root(pair[1])
+    )
+    same: list[tuple[int, int]] = []
+    while batch := list(islice(apart, BATCH)):
+        rows, places = np.unique(batch, return_inverse=True)
+        scores = match(thumbnails_of(rows), places.reshape(-1, 2))
+        found = [pair for pair, score in zip(batch, scores, strict=True) if score >= EVERYWHERE]
+        if not found:
+            break
+        for pair in found:
+            parts.join(*pair)
+        same += found
+    return same
+
+
+class Parts:
+    """Rows of a table, some of which are joined."""
+
+    def __init__(self, count: int) -> None:
+        self._parent = list(range(count))
+
+    def root(self, row: int) -> int:
+        """Return the row that stands for all that are joined with this one."""
+        parent = self._parent
         while parent[row] != row:
             parent[row] = parent[parent[row]]
             row = parent[row]
         return row
 
-    for one, other in pairs.tolist():
-        parent[root(one)] = root(other)
-    parts: NDArray[np.int64] = np.unique([root(row) for row in range(count)], return_inverse=True)[
-        1
-    ]
+    def join(self, one: int, other: int) -> None:
+        """Join two rows, and all that are joined with either."""
+        self._parent[self.root(one)] = self.root(other)
+
+
+def join_pairs(pairs: Iterable[Sequence[int]], count: int) -> NDArray[np.int64]:
+    """Return the connected part of each of `count` rows; parts are numbered from 0."""
+    joined = Parts(count)
+    for one, other in pairs:
+        joined.join(one, other)
+    roots = [joined.root(row) for row in range(count)]
+    parts: NDArray[np.int64] = np.unique(roots, return_inverse=True)[1]
     return parts
 
 
@@ -140,11 +186,12 @@ def match(thumbnails: NDArray[np.uint8], pairs: NDArray[np.int64]) -> NDArray[np
     """
 
     def match_some(start: int) -> NDArray[np.float32]:
-        one, other = pairs[start : start + CHUNK].T
+        one, other = pairs[start : start + chunk].T
         return _match(thumbnails[one].astype(np.float32), thumbnails[other].astype(np.float32))
 
+    chunk = min(CHUNK, max(1, -(-len(pairs) // THREADS)))  # a thread each, if there are few
     with ThreadPoolExecutor(THREADS, "match") as pool:
-        parts = list(pool.map(match_some, range(0, len(pairs), CHUNK)))
+        parts = list(pool.map(match_some, range(0, len(pairs), chunk)))
     return np.concatenate([*parts, np.zeros(0, np.float32)])
 
 

@@ -80,7 +80,7 @@ def measure(content: bytes | NDArray[Any], name: str) -> NDArray[np.float32]:
     pixels = decode(content, name=name, min_side=MIN_SIDE)
     width, height, size, kind = _header(content)
     picture = Image.fromarray(pixels)
-    thumbnail = picture.convert("L").resize((SIDE, SIDE), Image.Resampling.BOX)
+    small = _thumbnail(picture)
     picture.thumbnail((LONGEST, LONGEST), Image.Resampling.BILINEAR)
     colours = np.asarray(picture, dtype=np.float32)
     grey = picture.convert("L")
@@ -92,8 +92,24 @@ def measure(content: bytes | NDArray[Any], name: str) -> NDArray[np.float32]:
         (light - dark) / 255,
         _strongest_edge(np.asarray(grey, dtype=np.int16)) / max(light - dark, 1),
     )  # fmt: skip
-    packed = np.frombuffer(thumbnail.tobytes(), dtype=np.float32)
+    packed = np.frombuffer(small.tobytes(), dtype=np.float32)
     return np.concatenate([np.array(values, np.float32), packed])
+
+
+def thumbnail(content: bytes | NDArray[Any], name: str, least_side: int) -> NDArray[np.uint8]:
+    """Return the grey thumbnail (SIDE, SIDE) of one picture; black if a side is below least_side.
+
+    Raises:
+        ImageError: the picture cannot be decoded.
+    """
+    pixels = decode(content, name=name, min_side=MIN_SIDE)
+    if min(pixels.shape[:2]) < least_side:
+        return np.zeros((SIDE, SIDE), np.uint8)
+    return np.asarray(_thumbnail(Image.fromarray(pixels)))
+
+
+def _thumbnail(picture: Image.Image) -> Image.Image:
+    return picture.convert("L").resize((SIDE, SIDE), Image.Resampling.BOX)
 
 
 def _header(content: bytes | NDArray[Any]) -> tuple[int, int, int, str]:
