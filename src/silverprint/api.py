@@ -3,9 +3,10 @@
 import shutil
 import tempfile
 import weakref
+from collections.abc import Iterable
 from os import PathLike, fspath
 from pathlib import Path
-from typing import Any, cast, overload
+from typing import TYPE_CHECKING, Any, cast, overload
 
 from silverprint.data.read import read
 from silverprint.data.table import Dataset
@@ -16,6 +17,9 @@ from silverprint.runtime.predictor import Picture, Prediction, Predictor
 from silverprint.training.progress import Progress
 from silverprint.workflows.evaluate import evaluate_bundle
 from silverprint.workflows.predict import open_bundle
+
+if TYPE_CHECKING:
+    from silverprint.workflows.next import Pick
 
 
 class Model:
@@ -73,6 +77,27 @@ class Model:
         dataset = data if isinstance(data, Dataset) else read(data)
         progress = Progress(quiet=True)
         return evaluate_bundle(self.bundle, dataset, progress, split, self._coverage).metrics
+
+    def pick(
+        self, folder: str | PathLike[str], n: int = 50, *,
+        labelled: Iterable[str | PathLike[str]] = (), seed: int = 0,
+    ) -> "list[Pick]":  # fmt: skip
+        """Pick the pictures of a folder most worth a label; see `silverprint next`.
+
+        Args:
+            folder: pictures without labels; folders in it mean nothing.
+            n: how many; all, where there are fewer.
+            labelled: pictures that have labels. They, copies of them, and what is much like them
+                are not picked.
+            seed: of the choice.
+
+        Returns:
+            For each its file, source, guesses and uncertainty, the first one drawn first.
+        """
+        from silverprint.workflows.next import pick_next
+
+        known = [Path(path) for path in labelled]
+        return pick_next(self.bundle, Path(folder), n, Progress(quiet=True), known, seed).picks
 
     def save(self, path: str | PathLike[str]) -> Path:
         """Copy the bundle to a folder, which must be new, empty, or a bundle to be replaced."""

@@ -9,9 +9,6 @@ import sys
 
 import pytest
 
-from silverprint.cli import app
-from silverprint.cli.next import next_
-
 
 @pytest.fixture
 def pool(make_photos, tmp_path):
@@ -52,6 +49,7 @@ def test_mistakes_are_told_before_any_work(cli, trained, pool, tmp_path) -> None
         ran = cli("next", trained.bundle, pool, "--port", port, "-q")
         assert ran.code == 2
         assert ran.err.startswith(f"error: 127.0.0.1:{port} cannot be served on: address already")
+        assert ran.err.endswith("; choose another with --port.\n")
     for arguments, told in (
         ((pool, "--out", "labels.txt"), "labels go into a CSV; name one, such as labels.csv"),
         ((pool, "--out", "gone/labels.csv"), "cannot be written: no such file or directory"),
@@ -72,14 +70,11 @@ def test_killed_and_started_again(trained, pool, tmp_path) -> None:
     from http.client import HTTPConnection
     from json import loads
 
-    code = (
-        "import sys; from silverprint.cli import app; from silverprint.cli.next import next_\n"
-        "app.app.command('again')(next_); sys.exit(app.run(sys.argv[1:]))"
-    )
+    code = "import sys; from silverprint.cli.app import run; sys.exit(run(sys.argv[1:]))"
     counts = []
     for end in (signal.SIGKILL, signal.SIGINT):
         with subprocess.Popen(
-            [sys.executable, "-c", code, "again", trained.bundle, pool, "--port", "0", "-q"],
+            [sys.executable, "-c", code, "next", trained.bundle, pool, "--port", "0", "-q"],
             stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True,
         ) as process:  # fmt: skip
             while " to label at http://" not in (line := process.stdout.readline()):
@@ -104,7 +99,3 @@ def test_killed_and_started_again(trained, pool, tmp_path) -> None:
     assert "; next: silverprint train " in lines[0]
     assert lines[1].startswith("note: before that: ")
     assert "a dataset needs at least two classes" in lines[1]
-
-
-if not any(command.name == "next" for command in app.app.registered_commands):
-    app.app.command("next")(next_)  # until it is among the verbs

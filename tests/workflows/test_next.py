@@ -9,6 +9,7 @@ import urllib.request
 
 import pytest
 
+import silverprint as sp
 from silverprint.data.labels import LabelFile
 from silverprint.data.read import read
 from silverprint.errors import ConfigError, DataError
@@ -73,6 +74,18 @@ def test_labelled_pictures_and_their_copies_are_left_out(bundle, pool, tmp_path)
     assert "2 exact copies left out." in picks.notices
     with pytest.raises(DataError, match="new: all 17 pictures in it are labelled already"):
         pick_next(bundle, pool, 9, QUIET, [path for path in pool.rglob("*") if path.is_file()])
+
+
+def test_from_python(trained, pool, monkeypatch) -> None:
+    model = sp.load(trained.bundle)
+    monkeypatch.chdir(pool)
+    picks = model.pick(".", 4, labelled=["a/0000.jpg", "b/0001.jpg"])
+    assert len(picks) == 4
+    assert {pick.file for pick in picks}.isdisjoint({"a/0000.jpg", "a/copy.jpg", "b/0001.jpg"})
+    assert [pick.file for pick in model.pick(pool, 99, seed=1)] != [
+        pick.file for pick in model.pick(pool, 99)
+    ]
+    assert model.predict(picks[0].source).top[0][0] == picks[0].guesses[0][0]
 
 
 def test_what_cannot_be_picked_from(bundle, pool, tmp_path, monkeypatch) -> None:

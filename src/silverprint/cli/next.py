@@ -43,7 +43,7 @@ def next_(
     with progress.stage("read"):
         labels = LabelFile(out, None if with_ is None else read(with_))
     # The port is taken first: one in use is told before any work.
-    with server.bind("127.0.0.1", port) if page else nullcontext() as listening:
+    with server.bind("127.0.0.1", port, "--port") if page else nullcontext() as listening:
         with progress.stage("import"):
             need_extra()
             from silverprint.workflows.next import label_on_page, pick_next

@@ -99,8 +99,8 @@ class Server(uvicorn.Server):
         self._state.stopping = self.should_exit = True
 
 
-def bind(host: str, port: int) -> socket.socket:
-    """Return a listening socket; port 0 stands for any that is free.
+def bind(host: str, port: int, options: str = "--host and --port") -> socket.socket:
+    """Return a listening socket; port 0 stands for any that is free, `options` say it otherwise.
 
     Raises:
         ConfigError: the address is unknown or taken.
@@ -121,7 +121,7 @@ def bind(host: str, port: int) -> socket.socket:
             listening.close()
         reason = (error.strerror or str(error)).lower()
         raise ConfigError(
-            f"{host}:{port} cannot be served on: {reason}; choose another with --host and --port."
+            f"{host}:{port} cannot be served on: {reason}; choose another with {options}."
         ) from None
     return listening
 

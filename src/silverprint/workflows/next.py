@@ -110,7 +110,7 @@ def pick_next(
     """
     check(bundle, count)
     everything = read_unlabelled(folder.absolute())
-    known = [path for path in labelled if path.is_file()]
+    known = [path.absolute() for path in labelled if path.is_file()]
     pool, notices = _without(everything, known)
     network = load_network(bundle)
     seen = look_with_bundle(bundle, network, pool, np.arange(len(pool)), progress, "picture")
