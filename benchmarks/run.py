@@ -203,6 +203,13 @@ def unknown(_: Path, __: int, folder: Path) -> str:
     return timed([sys.executable, HERE / "unknown.py"], folder / "cache")[1]
 
 
+def conformal(data: Path, _: int, folder: Path) -> str:
+    """Which sets of labels hold the truth as often as asked."""
+    train(data, folder / "cache", folder / "bundle")
+    command = [sys.executable, HERE / "conformal.py", folder / "bundle", data]
+    return timed(command, folder / "cache")[1]
+
+
 SECTIONS = {
     "extraction": extraction,
     "training": training,
@@ -218,6 +225,7 @@ SECTIONS = {
     "browser": browser,
     "audit": audit,
     "unknown": unknown,
+    "conformal": conformal,
     **networks.SECTIONS,
 }
 
