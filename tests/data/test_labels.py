@@ -114,7 +114,8 @@ def test_what_the_bundle_learned_from_joins(tmp_path) -> None:
     assert read_text(tmp_path) == f"{wanted}1.jpg,dog,train\n2.jpg,cat,train\n"
     assert file.trouble().endswith(
         "every split needs the same classes, but test has no picture of 'dog'. Add pictures "
-        "there, or take the class out of the other splits."
+        "there, or take the class out of the other splits. Or delete the column of splits, and "
+        "train divides the pictures itself."
     )
 
 

@@ -93,7 +93,8 @@ class LabelFile:
         try:
             read_manifest_file(self.path, "train", Columns())
         except DataError as error:
-            return str(error)
+            way_out = " Or delete the column of splits, and train divides the pictures itself."
+            return f"{error}{way_out if 'every split needs' in str(error) else ''}"
         return ""
 
     def _read(self) -> None:
