@@ -198,6 +198,11 @@ def audit(data: Path, rounds: int, _: Path) -> str:
     return timed([sys.executable, HERE / "audit.py", data, "--seeds", str(rounds)])[1]
 
 
+def door(_: Path, __: int, folder: Path) -> str:
+    """Whom the door for Bo lets in."""
+    return timed([sys.executable, HERE / "door.py"], folder / "cache")[1]
+
+
 def unknown(_: Path, __: int, folder: Path) -> str:
     """Which detector knows the unknown."""
     return timed([sys.executable, HERE / "unknown.py"], folder / "cache")[1]
@@ -226,6 +231,7 @@ SECTIONS = {
     "audit": audit,
     "unknown": unknown,
     "conformal": conformal,
+    "door": door,
     **networks.SECTIONS,
 }
 
