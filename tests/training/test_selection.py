@@ -38,6 +38,14 @@ def test_what_is_like_a_labelled_picture_comes_last(seed) -> None:
     assert sorted(group[chosen]) == [3, 4, 5]
 
 
+def test_of_very_many_the_least_certain_are_drawn_from(monkeypatch) -> None:
+    monkeypatch.setattr("silverprint.training.selection.MOST", 50)
+    probabilities, features, _ = crowd(0)
+    chosen = choose(probabilities, features, 50)
+    assert uncertainties(probabilities)[chosen].min() > 0.9
+    assert len(choose(probabilities, features, 60)) == 60
+
+
 def test_lengths_of_features_do_not_count() -> None:
     probabilities, features, _ = crowd(0)
     lengths = np.random.default_rng(1).uniform(0.5, 2, (len(features), 1)).astype(np.float32)

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 Array = NDArray[np.float32]
 CHUNK = 256  # labelled pictures compared with all others at once
+MOST = 20_000  # pictures that are drawn from; of more, the least certain
 
 
 def uncertainties(probabilities: Array) -> Array:
