@@ -3,6 +3,7 @@
 bundle.json          what follows, and the sha256 of every other file
 encoder.onnx         pictures in 0..1 -> codes; not there for a gan
 decoder.onnx         codes -> pictures in 0..1
+preprocess.onnx      a decoded picture of any size -> pixels as in training; where one is encoded
 weights.safetensors  the same weights, for training on
 report.html          for people
 """
@@ -20,10 +21,13 @@ from numpy.typing import NDArray
 
 from silverprint.errors import BundleError
 from silverprint.runtime.bundle import need, read_manifest, verify_files
+from silverprint.runtime.images import decode
 
 ENCODER, DECODER, STEP = "encoder.onnx", "decoder.onnx", "step.onnx"
 TASKS = {"autoencoder": (ENCODER, DECODER), "vae": (ENCODER, DECODER), "gan": (DECODER,),
          "text": (STEP,)}  # fmt: skip
+PREPROCESS = "preprocess.onnx"
+LUMA = (0.299, 0.587, 0.114)  # of red, green and blue (ITU-R BT.601)
 TOGETHER = 64  # pictures
 
 Pictures = NDArray[np.float32]  # (n, C, S, S), 0..1
@@ -80,6 +84,23 @@ class GenerativeBundle:
     def encode(self, pictures: Pictures, labels: Labels = None) -> NDArray[np.float32]:
         """Return codes (n, k) of pictures (n, C, S, S) in 0..1; a vae's are the means."""
         return self._run(ENCODER, "pictures", pictures, labels)
+
+    def read(
+        self, source: str | os.PathLike[str] | bytes | NDArray[Any], name: str | None = None
+    ) -> Pictures:
+        """Return one picture as the encoder takes it, (C, S, S) in 0..1, prepared as in training.
+
+        Raises:
+            ImageError: it cannot be decoded.
+            BundleError: the bundle does not say how pictures are prepared.
+        """
+        need(self.path, self.manifest["files"], [PREPROCESS])
+        image = decode(source, name=name)
+        pixels = self.session(PREPROCESS).run(None, {"images": image[None]})[0][0]
+        if self.session(ENCODER).get_inputs()[0].shape[1] == 1:
+            weights = np.array(LUMA, dtype=np.float32).reshape(3, 1, 1)
+            pixels = np.rint((pixels * weights).sum(axis=0, keepdims=True))
+        return np.float32(pixels) / np.float32(255)
 
     def _run(
         self, file: str, name: str, values: NDArray[np.float32], labels: Labels

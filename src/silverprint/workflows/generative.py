@@ -7,15 +7,18 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+import onnx
 from safetensors.torch import save_file
 from torch import Tensor
 
 from silverprint import __version__
+from silverprint.backbones.graphs import preprocess_graph
 from silverprint.data.table import SPLITS, Dataset
 from silverprint.errors import DataError
 from silverprint.export.bundle import write_manifest, writing_bundle
 from silverprint.recipes.scratch_settings import ScratchSettings
 from silverprint.runtime.bundle import REPORT, WEIGHTS
+from silverprint.runtime.generative import PREPROCESS
 from silverprint.runtime.preprocessing import Fit, Preprocessing
 from silverprint.training.journal import METRICS
 from silverprint.training.pixels import PixelData
@@ -104,6 +107,7 @@ def read_material(
 def ship(
     out: Path, folder: Path, task: str, tensors: Mapping[str, Tensor],
     write_parts: Callable[[Path], None], report: str, facts: Mapping[str, Any],
+    *, preprocessing: Preprocessing | None = None,
 ) -> None:  # fmt: skip
     """Write the folder that `runtime.generative` reads, and forget what a stop would have needed.
 
@@ -115,11 +119,15 @@ def ship(
         write_parts: writes the ONNX files into the folder it is given.
         report: the page, as text.
         facts: what else bundle.json holds, such as settings, classes, metrics; plain JSON types.
+        preprocessing: how a picture becomes what the encoder takes; where there is an encoder.
     """
     with writing_bundle(out) as unfinished:
         own = {name: value.detach().cpu().contiguous() for name, value in tensors.items()}
         save_file(own, unfinished / WEIGHTS)
         write_parts(unfinished)
+        if preprocessing is not None:
+            onnx.save(preprocess_graph(preprocessing), str(unfinished / PREPROCESS))
+            facts = {**facts, "preprocessing": preprocessing.to_json()}
         if (folder / METRICS).exists():
             shutil.copy(folder / METRICS, unfinished / METRICS)
         (unfinished / REPORT).write_text(report, "utf-8")
