@@ -129,6 +129,16 @@ def test_small_pictures_and_networks_from_scratch_know_the_same_bytes_alone(monk
     assert not found.notices
 
 
+def test_small_files_are_not_compared_either(tmp_path, monkeypatch) -> None:
+    for number in range(3):
+        draw(number // 2).resize((28, 28 + number)).save(tmp_path / f"{number}.png")
+    dataset = table([draw(0)] * 3, [0, 1, 0], ["train"] * 3)
+    dataset = replace(dataset, sources=[tmp_path / f"{number}.png" for number in range(3)])
+    seen = look_of(table([draw(0), draw(1), draw(2)], [0, 1, 0], ["train"] * 3), [0, 0, 1])
+    monkeypatch.setattr(seen, "features", None)
+    assert find_near_copies(dataset, seen, drawn=True).notices == []
+
+
 def test_a_picture_that_is_gone_meanwhile_copies_nothing(tmp_path) -> None:
     draw(0).save(tmp_path / "one.png")
     dataset = table([draw(0), again(draw(0)), draw(1)], [0, 1, 0], ["train"] * 3)

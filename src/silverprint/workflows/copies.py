@@ -22,7 +22,9 @@ from silverprint.data.conventions import counted, first_few
 from silverprint.data.table import SPLITS, Dataset, Source
 from silverprint.errors import ImageError
 
+Thumbnails = Callable[[NDArray[np.int64]], NDArray[np.uint8]]
 KEPT_THUMBNAILS = 2**14  # 64 MB of them
+SAMPLE = 64  # files, of which at least one has to be large enough to be compared
 EXAMPLES = 3  # pairs that are named in a notice
 
 
@@ -61,7 +63,9 @@ def find_near_copies(dataset: Dataset, seen: Look, drawn: bool) -> NearCopies:
     if seen.cache is None:
         return NearCopies(exact)
     training = dataset.splits == SPLITS.index("train")
-    pairs = confirmed(_likely(dataset, seen, exact, drawn), len(dataset), _thumbnails_of(dataset))
+    thumbnails_of = _thumbnails_of(dataset)
+    likely = _likely(dataset, seen, exact, drawn, thumbnails_of)
+    pairs = confirmed(likely, len(dataset), thumbnails_of)
     if not pairs:
         return NearCopies(exact)
     groups = join_pairs(exact[np.array(pairs)].tolist(), len(dataset))[exact]
@@ -76,14 +80,14 @@ def find_near_copies(dataset: Dataset, seen: Look, drawn: bool) -> NearCopies:
 
 
 def _likely(
-    dataset: Dataset, seen: Look, exact: NDArray[np.int64], drawn: bool
+    dataset: Dataset, seen: Look, exact: NDArray[np.int64], drawn: bool, thumbnails_of: Thumbnails
 ) -> NDArray[np.int64]:
     """Return pairs of rows (m, 2) that the network sees as alike, the most alike first."""
     large = np.array([_may_be_copied(source) for source in dataset.sources])
     training = dataset.splits == SPLITS.index("train")
     taught, held = _once(exact, large & training), _once(exact, large & ~training)
     held = held[~np.isin(exact[held], exact[training])]  # the same bytes are told anyway
-    if not len(taught) or not (drawn or len(held)):
+    if not (drawn or len(held)) or not _any_shown(taught, thumbnails_of):
         return np.zeros((0, 2), np.int64)
     features = seen.features(taught)
     pairs, cosines = [], []
@@ -104,13 +108,19 @@ def _may_be_copied(source: Source) -> bool:
     return isinstance(source, Path) or min(source.shape[:2]) >= LEAST_SIDE
 
 
+def _any_shown(rows: NDArray[np.int64], thumbnails_of: Thumbnails) -> bool:
+    """Say whether any of a few pictures is large enough; of most datasets the first is."""
+    some = rows[:: max(1, len(rows) // SAMPLE)]
+    return any(thumbnails_of(some[place : place + 1]).any() for place in range(len(some)))
+
+
 def _once(exact: NDArray[np.int64], chosen: NDArray[np.bool_]) -> NDArray[np.int64]:
     """Return the chosen rows, the first of those with the same bytes."""
     rows = np.flatnonzero(chosen)
     return rows[np.sort(np.unique(exact[rows], return_index=True)[1])]
 
 
-def _thumbnails_of(dataset: Dataset) -> Callable[[NDArray[np.int64]], NDArray[np.uint8]]:
+def _thumbnails_of(dataset: Dataset) -> Thumbnails:
     """Return what decodes rows into thumbnails, one thread a core; black where it cannot."""
 
     @lru_cache(maxsize=KEPT_THUMBNAILS)
