@@ -7,12 +7,15 @@ import socket
 import threading
 import urllib.request
 
+import numpy as np
 import pytest
+import torch
 
 import silverprint as sp
 from silverprint.data.labels import LabelFile
 from silverprint.data.read import read
 from silverprint.errors import ConfigError, DataError
+from silverprint.export.network import BundleNetwork
 from silverprint.runtime.bundle import read_bundle
 from silverprint.runtime.predictor import Predictor
 from silverprint.training.progress import Progress
@@ -60,6 +63,16 @@ def test_guesses_are_what_the_bundle_answers(bundle, pool) -> None:
         assert sum(shares) == pytest.approx(1, abs=1e-5)
         assert shares == sorted(shares, reverse=True)
         assert pick.uncertainty == pytest.approx(1 - (shares[0] - shares[1]), abs=1e-5)
+
+
+def test_of_two_classes_the_one_logit_is_the_second(bundle, monkeypatch) -> None:
+    network = BundleNetwork(torch.nn.Identity(), torch.nn.Linear(1, 1))
+    torch.nn.init.ones_(network.head.weight)
+    torch.nn.init.zeros_(network.head.bias)
+    monkeypatch.setitem(bundle.manifest, "calibration", {"temperature": 2.0})
+    with torch.no_grad():
+        found = workflow.probabilities_of(bundle, network, np.array([[0], [4]], np.float32))
+    assert found == pytest.approx(np.array([[0.5, 0.5], [0.1192, 0.8808]]), abs=1e-4)
 
 
 def test_labelled_pictures_and_their_copies_are_left_out(bundle, pool, tmp_path) -> None:

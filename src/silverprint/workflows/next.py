@@ -4,6 +4,7 @@ A picture is looked at once, by the network and with the cache that `train` uses
 and training with the new labels, costs no further look.
 """
 
+import os
 import shlex
 import socket
 from collections.abc import Callable, Iterable
@@ -182,8 +183,8 @@ def label_on_page(
         check_label(name)
     session = labelling.Session(
         pictures=[labelling.Offered(one.file, one.source, one.guesses) for one in picks.picks],
-        classes=classes, labels=labels, file=str(labels.path),
-        advice=lambda: (command, labels.trouble() if labels.given else ""),
+        classes=classes, labels=labels, file=_readable(labels.path),
+        advice=lambda: (command, _readable(labels.trouble()) if labels.given else ""),
     )  # fmt: skip
     port = listening.getsockname()[1]
     app = labelling.create_app(session, [f"127.0.0.1:{port}", f"localhost:{port}"])
@@ -199,7 +200,7 @@ def label_on_page(
 def next_command(bundle: Bundle, labels: LabelFile) -> str:
     """Return the command that trains on the labels."""
     out = f"{bundle.path}-next" if "training" in bundle.manifest else "bundle"
-    return shlex.join(["silverprint", "train", str(labels.path), "--out", out])
+    return _readable(shlex.join(["silverprint", "train", str(labels.path), "--out", out]))
 
 
 def _without(everything: Dataset, known: list[Path]) -> tuple[Dataset, list[str]]:
@@ -258,6 +259,11 @@ def _nothing(folder: Path, everything: Dataset, refused: list[tuple[str, str]]) 
 def _guesses(bundle: Bundle, probabilities: NDArray[Any]) -> tuple[tuple[str, float], ...]:
     order = np.argsort(-probabilities, kind="stable")[:GUESSES]
     return tuple((bundle.classes[i], float(probabilities[i])) for i in order)
+
+
+def _readable(path: str | Path) -> str:
+    """Return text that can be shown, also of a path that is not valid text."""
+    return os.fsencode(path).decode("utf-8", "replace")
 
 
 def _path(source: Source) -> Path:
