@@ -1,0 +1,126 @@
+"""`silverprint write`: a character model learns from a text and writes on."""
+
+import shlex
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from silverprint.cli.common import need_extra, print_json, settings_of
+
+if TYPE_CHECKING:
+    from silverprint.workflows.write import Written
+
+app = typer.Typer(
+    help="Train a character model on a text, and let it write.",
+    no_args_is_help=True,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+@app.command("train")
+def train(
+    text: Annotated[Path, typer.Argument(help="A UTF-8 text file, .gz or not.")],
+    out: Annotated[Path, typer.Option("--out", "-o", help="Folder for the model.")] = Path("writer"),
+    epochs: Annotated[int | None, typer.Option(help="Passes over the text.", show_default="20")] = None,
+    width: Annotated[int | None, typer.Option(help="Units of each layer.", show_default="512")] = None,
+    layers: Annotated[int | None, typer.Option(help="Layers of the LSTM.", show_default="2")] = None,
+    dropout: Annotated[float | None, typer.Option(help="Share of each layer's outputs that is silenced.", show_default="0.4")] = None,
+    batch_size: Annotated[int | None, typer.Option(help="Strips of the text that are read side by side.", show_default="128")] = None,
+    learning_rate: Annotated[float | None, typer.Option(help="The highest.", show_default="0.003")] = None,
+    option: Annotated[list[str] | None, typer.Option("--set", help="KEY=VALUE: any other setting of the recipe, such as length=100, embedding=64 or held_out=0.2.")] = None,
+    track: Annotated[str | None, typer.Option(help="Follow the training in tensorboard or mlflow as well.")] = None,
+    fresh: Annotated[bool, typer.Option("--fresh", help="Forget a stopped run of the same command instead of going on.")] = False,
+    seed: Annotated[int | None, typer.Option(help="Of everything random.", show_default="0")] = None,
+    json: Annotated[bool, typer.Option("--json", help="Print one JSON object to stdout.")] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress.")] = False,
+) -> None:  # fmt: skip
+    """Train a character model on a text; its end is held out to judge by.
+
+    silverprint write train anna.txt --out anna
+
+    silverprint write train anna.txt --width 256 --epochs 5 --set length=100
+    """
+    from silverprint.training.progress import Progress
+
+    progress = Progress(quiet)
+    with progress.stage("import"):
+        need_extra()
+        from silverprint.data.text import read_text
+        from silverprint.recipes.char_lm import text_settings
+    given = {
+        "epochs": epochs, "width": width, "layers": layers, "dropout": dropout,
+        "batch_size": batch_size, "learning_rate": learning_rate, "seed": seed,
+    }  # fmt: skip
+    chosen = {name: value for name, value in given.items() if value is not None}
+    settings = text_settings(**chosen, **settings_of(option))
+    with progress.stage("read"):
+        read = read_text(text, settings.held_out)
+    with progress.stage("import"):
+        from silverprint.workflows.write import train_text_model
+    command = shlex.join(["silverprint", *sys.argv[1:]])
+    run = train_text_model(
+        read, out, settings, progress, fresh=fresh, track=track, command=command
+    )  # fmt: skip
+    seconds = {name: round(value, 3) for name, value in progress.seconds.items()}
+    if json:
+        print_json(_result(run, out, seconds))
+    elif not quiet:
+        _print_result(run, out, sum(seconds.values()))
+
+
+@app.command("sample")
+def sample(
+    model: Annotated[Path, typer.Argument(help="Folder that `write train` made.")],
+    prime: Annotated[str, typer.Option(help="Text to write on from.")] = "",
+    length: Annotated[int, typer.Option("--length", "-n", help="Characters to write.")] = 500,
+    temperature: Annotated[float, typer.Option(help="Below 1 more careful, above 1 wilder; 0 always takes the likeliest.")] = 0.8,
+    top_k: Annotated[int, typer.Option(help="Draw among so many of the likeliest; 0 for all.")] = 0,
+    top_p: Annotated[float, typer.Option(help="Draw among the likeliest that hold this share of the probability.")] = 1.0,
+    seed: Annotated[int, typer.Option(help="The same seed writes the same.")] = 0,
+    json: Annotated[bool, typer.Option("--json", help="Print one JSON object to stdout.")] = False,
+) -> None:  # fmt: skip
+    """Let a character model write on from a few words.
+
+    silverprint write sample anna --prime "Happy families are" --temperature 0.7
+    """
+    from silverprint.runtime.text import Taste, read_text_model
+
+    taste = Taste(temperature, top_k, top_p)
+    pieces = read_text_model(model).stream(prime, length, taste, seed)
+    if json:
+        told = {"temperature": temperature, "top_k": top_k, "top_p": top_p, "seed": seed}
+        print_json({"prime": prime, "text": "".join(pieces), **told})
+        return
+    sys.stdout.write(prime)
+    for piece in pieces:
+        sys.stdout.write(piece)
+        sys.stdout.flush()
+    sys.stdout.write("\n")
+
+
+def _result(run: "Written", out: Path, seconds: dict[str, float]) -> dict[str, Any]:
+    return {
+        "model": str(out),
+        "metrics": {"validation": run.measures},
+        "parity": run.parity,
+        "best_epoch": run.fitted.best_epoch,
+        "epochs": run.fitted.epochs,
+        "curves": run.fitted.curves,
+        "samples": [
+            {"how": one.how, "prime": one.prime, "text": one.text} for one in run.passages
+        ],
+        "seconds": {**seconds, "total": round(sum(seconds.values()), 3)},
+    }  # fmt: skip
+
+
+def _print_result(run: "Written", out: Path, seconds: float) -> None:
+    measures, fitted = run.measures, run.fitted
+    typer.echo(
+        f"validation {measures['nats']:.4f} nats a character "
+        f"(perplexity {measures['perplexity']:.3f}, {measures['n']:,} characters)"
+    )
+    typer.echo(f"epoch {fitted.best_epoch} of {fitted.epochs} ships, {seconds:,.1f} s in all")
+    typer.echo(f"model {out}, report {out / 'report.html'}")
+    typer.echo(f"next: silverprint write sample {shlex.quote(str(out))} --prime 'Once upon'")

@@ -1,0 +1,418 @@
+"""Train a character model on a text.
+
+    silverprint write train BOOK.txt --out DIR
+
+The text that teaches is cut into `batch_size` strips, which are read side by side, `length`
+characters a step. What the network remembers is carried from step to step through the whole strip;
+gradients go back to the beginning of the step (truncated backpropagation through time). The end of
+the text only judges: after each epoch all of it is read, and so is as much of what was learned
+from, with the same averaged weights and without dropout. All losses are nats a character.
+
+The same call with the same folder takes a stopped run up where its last checkpoint left it, in the
+middle of the strips; on a processor the result is the same to the last bit.
+"""
+
+import math
+import time
+from collections.abc import Iterator
+from contextlib import nullcontext
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import Any, cast, get_args
+
+import torch
+import torch.nn.functional as F
+from lightning_fabric import Fabric
+from torch import Tensor, nn
+
+from silverprint.data.text import Text
+from silverprint.errors import ConfigError, DataError, closest
+from silverprint.models.char_lstm import CharLSTM
+from silverprint.runtime.text import run_up, side_by_side
+from silverprint.training.averaging import WeightAverage
+from silverprint.training.checks import Range, check_fields
+from silverprint.training.fabric import Device, Precision, start_fabric
+from silverprint.training.journal import Journal, Tracker
+from silverprint.training.optimisers import AdamW
+from silverprint.training.progress import Advance
+from silverprint.training.randomness import own_randomness
+from silverprint.training.run_state import RunState
+from silverprint.training.schedule import Shape, learning_rate_factor
+from silverprint.training.ticker import Ticker
+
+LOSSES = ("training loss", "validation loss")
+ONE_HOT = 256  # up to so many characters; more are embedded in so many numbers
+JUDGED_TOGETHER = 256  # steps
+
+
+@dataclass(frozen=True)
+class TextSettings:
+    """How to train a character model.
+
+    Attributes:
+        width: units of each layer.
+        layers: of the LSTM.
+        dropout: share of each layer's outputs that is silenced, the same for all of a step.
+        embedding: numbers that stand for a character; 0 for one-hot; None for one-hot up to 256
+            different characters and 256 numbers beyond.
+        epochs: passes over the text.
+        batch_size: strips that are read side by side.
+        length: characters of each strip a step, through which gradients go back.
+        learning_rate: the highest.
+        schedule: "cosine", "linear" or "constant", after the warm-up.
+        warm_up: share of all steps in which the learning rate rises.
+        weight_decay: decoupled (AdamW), on weights, not on biases.
+        clip: largest norm of the gradient; None for any.
+        average: whether the moving average of the weights is judged and shipped.
+        patience: epochs without a better validation loss after which training stops; None never.
+        held_out: share of the text, at its end, that judges.
+        precision: of products; "auto" is bf16 where that is faster.
+        device: "auto", "cpu", "cuda" or "mps".
+        seed: of everything random.
+    """
+
+    width: int = 512
+    layers: int = 2
+    dropout: float = 0.4
+    embedding: int | None = None
+    epochs: int = 20
+    batch_size: int = 128
+    length: int = 64
+    learning_rate: float = 3e-3
+    schedule: Shape = "cosine"
+    warm_up: float = 0.05
+    weight_decay: float = 0.0
+    clip: float | None = 1.0
+    average: bool = True
+    patience: int | None = None
+    held_out: float = 0.1
+    precision: Precision = "auto"
+    device: Device = "auto"
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        check_fields(self, CHOICES, RANGES)
+
+
+def text_settings(**given: Any) -> TextSettings:
+    """Return settings of what was given.
+
+    Raises:
+        ConfigError: a name is unknown, or a value is out of range.
+    """
+    known = [field.name for field in fields(TextSettings)]
+    for name in given:
+        if name not in known:
+            raise ConfigError(
+                f"{name} is no setting of a character model; they are {', '.join(known)}."
+                f"{closest(name, known)}"
+            )
+    return TextSettings(**given)
+
+
+CHOICES: dict[str, tuple[Any, ...]] = {
+    "schedule": get_args(Shape),
+    "precision": get_args(Precision),
+    "device": get_args(Device),
+}
+ABOVE_0 = 1e-12
+RANGES: dict[str, Range] = {
+    "width": (int, 1, 16384, "1..16384"),
+    "layers": (int, 1, 32, "1..32"),
+    "dropout": (float, 0, 0.99, "0..0.99"),
+    "embedding": (int, 0, 16384, "0..16384"),
+    "epochs": (int, 1, 100_000, "1..100000"),
+    "batch_size": (int, 1, 65536, "1..65536"),
+    "length": (int, 1, 65536, "1..65536"),
+    "learning_rate": (float, ABOVE_0, 100, "0..100, 0 excluded"),
+    "warm_up": (float, 0, 1, "0..1"),
+    "weight_decay": (float, 0, 10, "0..10"),
+    "clip": (float, ABOVE_0, 1e6, "0..1000000, 0 excluded"),
+    "patience": (int, 1, 100_000, "1..100000"),
+    "held_out": (float, 0.001, 0.9, "0.001..0.9"),
+    "seed": (int, 0, 2**31 - 1, "0..2147483647"),
+}
+
+
+@dataclass(frozen=True)
+class FittedText:
+    """What came of a training.
+
+    Attributes:
+        network: of the best epoch, on the processor.
+        curves: measures by epoch.
+        best_epoch: from 1.
+        epochs: how many there were.
+        resumed: how many of them an earlier process had finished.
+        seconds: of this process.
+    """
+
+    network: CharLSTM
+    curves: dict[str, list[float]]
+    best_epoch: int
+    epochs: int
+    resumed: int
+    seconds: float
+
+
+def train_char_lm(
+    text: Text, settings: TextSettings, folder: Path, *,
+    advance: Advance = lambda count, note="": None,  # noqa: ARG005
+    track: Tracker | None = None,
+) -> FittedText:  # fmt: skip
+    """Train, and return the network of the epoch with the least validation loss.
+
+    Args:
+        text: to learn from and to judge by.
+        settings: how to train.
+        folder: of this very run; holds the last and the best checkpoint and `metrics.jsonl`. What
+            an earlier, stopped call with the same text and settings left there is taken up.
+        advance: called with the number of characters read since the last call, and a line.
+        track: mirror the measures to TensorBoard or MLflow.
+
+    Raises:
+        DataError: the text is too short for the settings.
+        ConfigError: the loss is no longer finite, or the folder belongs to another run.
+    """
+    began = time.perf_counter()
+    folder.mkdir(parents=True, exist_ok=True)
+    fabric = start_fabric(settings.device, settings.precision)
+    if fabric.world_size > 1:
+        raise ConfigError("a text is read by one process; start `write train` without torchrun.")
+    with own_randomness(settings.seed):
+        lesson = Lesson.of(text, settings, fabric)
+        reader = Reader(_network(text, settings), settings.batch_size).to(fabric.device)
+        state = _state(reader, settings, lesson, folder)
+        state.take_up()
+        resumed = state.epoch
+        journal = Journal(folder, after=resumed, track=track)
+        ticker = Ticker(advance, state, settings.epochs, LOSSES)
+        ticker.tell(lesson.characters * resumed + lesson.batch(0)[0].numel() * state.step)
+
+        while state.epoch < settings.epochs and not state.out_of_patience():
+            told = learn_for_an_epoch(reader, state, lesson, settings, ticker)
+            average = state.average
+            with nullcontext() if average is None else average.swapped_in():
+                measures = judge(reader.network, lesson)
+                state.finish_epoch(measures, (measures["validation loss"],))
+            journal.write(state.epoch, {**measures, **told})
+            state.save()
+
+        state.load_best()
+        journal.close()
+    return FittedText(
+        network=reader.network.cpu().eval().requires_grad_(False),
+        curves=state.curves,
+        best_epoch=state.best_epoch,
+        epochs=state.epoch,
+        resumed=resumed,
+        seconds=time.perf_counter() - began,
+    )
+
+
+def learn_for_an_epoch(
+    reader: "Reader", state: RunState, lesson: "Lesson", settings: TextSettings, ticker: Ticker
+) -> dict[str, float]:
+    """Read all strips once, from the step on where an earlier run stopped.
+
+    Returns:
+        What the journal should know: the mean loss of the steps, with dropout; the last learning
+        rate; seconds, and characters a second.
+    """
+    steps, skipped, read, rate = len(state.losses), state.step, 0, 0.0
+    started = time.perf_counter()
+    reader.train()
+    if not skipped:
+        reader.forget()
+    for step in range(skipped, steps):
+        rate = _set_learning_rate(state.optimiser, settings, state.epoch * steps + step, steps)
+        given, expected = lesson.batch(step)
+        with lesson.fabric.autocast():
+            logits = reader(given)
+        loss = F.cross_entropy(logits.flatten(0, 1).float(), expected.flatten())
+        loss.backward()  # type: ignore[no-untyped-call]
+        state.losses[step] = loss.detach()
+        if settings.clip is not None:
+            nn.utils.clip_grad_norm_(reader.parameters(), settings.clip)
+        state.optimiser.step()
+        reader.zero_grad()
+        if state.average is not None:
+            state.average.update()
+        state.step, read = step + 1, read + given.numel()
+        ticker.tell(given.numel(), rate)
+        if state.step < steps:
+            state.save_now_and_then()
+    ticker.tell(0, rate, now=True)
+    seconds = time.perf_counter() - started
+    return {
+        "loss in the loop": state.losses.mean().item(),
+        "learning rate": rate,
+        "seconds": seconds,
+        "characters per second": read / seconds,
+    }
+
+
+class Reader(nn.Module):
+    """A network, and what it remembers of the strips; both belong into a checkpoint."""
+
+    hidden: Tensor
+    cell: Tensor
+
+    def __init__(self, network: CharLSTM, rows: int) -> None:
+        super().__init__()
+        self.network = network
+        for name, part in zip(("hidden", "cell"), network.nothing(rows), strict=True):
+            self.register_buffer(name, part)
+
+    def forget(self) -> None:
+        """Remember nothing: the strips begin again."""
+        self.hidden.zero_()
+        self.cell.zero_()
+
+    def forward(self, places: Tensor) -> Tensor:
+        """Read on: places (steps, rows) -> logits (steps, rows, characters)."""
+        logits, (hidden, cell) = self.network(places, (self.hidden, self.cell))
+        # New tensors, not copies into the old ones, which the backward pass still needs.
+        self.hidden, self.cell = hidden.detach().float(), cell.detach().float()
+        return cast(Tensor, logits)
+
+
+@dataclass(frozen=True)
+class Lesson:
+    """What is learned, and how it is judged.
+
+    Attributes:
+        strips: (n + 1, rows) places of the text that teaches; the last row of one strip is the
+            first of the next.
+        length: characters of each strip a step.
+        sample: as much of the beginning of what is learned from as is held out; laid out by
+            `side_by_side`, as is what is held out.
+        held: what is held out.
+        fabric: where all this takes place.
+    """
+
+    strips: Tensor
+    length: int
+    sample: tuple[Tensor, ...]
+    held: tuple[Tensor, ...]
+    fabric: Fabric
+
+    @classmethod
+    def of(cls, text: Text, settings: TextSettings, fabric: Fabric) -> "Lesson":
+        """Bring the text to the device.
+
+        Raises:
+            DataError: it is too short for the settings.
+        """
+        rows, least = settings.batch_size, settings.batch_size * settings.length + 1
+        teaches, judges = text.places(text.training), text.places(text.validation)
+        if len(teaches) < least or len(judges) < 2:
+            raise DataError(
+                f"{text.name} is too short: {len(teaches):,} characters to learn from and "
+                f"{len(judges):,} to judge by, but {rows} strips of {settings.length} characters "
+                f"need {least:,} and 2; name a longer text, or give --set batch_size=1 length=16 "
+                "or the like."
+            )
+        each = (len(teaches) - 1) // rows
+        starts = torch.arange(rows) * each
+        strips = torch.from_numpy(teaches)[starts + torch.arange(each + 1)[:, None]]
+        laid_out = [
+            tuple(torch.from_numpy(part).to(fabric.device) for part in side_by_side(places))
+            for places in (teaches[: max(len(judges), 2)], judges)
+        ]
+        return cls(strips.to(fabric.device), settings.length, *laid_out, fabric)
+
+    @property
+    def steps(self) -> int:
+        """Of an epoch; the last may be shorter."""
+        return -(-(len(self.strips) - 1) // self.length)
+
+    @property
+    def characters(self) -> int:
+        """Read in an epoch."""
+        return self.strips[1:].numel()
+
+    def batch(self, step: int) -> tuple[Tensor, Tensor]:
+        """Return what is read at a step and what comes after it, each (steps, rows)."""
+        start = step * self.length
+        stop = min(start + self.length, len(self.strips) - 1)
+        return self.strips[start:stop], self.strips[start + 1 : stop + 1]
+
+
+def judge(network: CharLSTM, lesson: Lesson) -> dict[str, float]:
+    """Return the loss on the sample of the training text and on what is held out."""
+    found = {
+        name: evaluate(network, part, lesson.fabric)
+        for name, part in zip(LOSSES, (lesson.sample, lesson.held), strict=True)
+    }
+    return {**found, "validation perplexity": math.exp(min(found["validation loss"], 700))}
+
+
+@torch.no_grad()
+def evaluate(network: CharLSTM, laid_out: tuple[Tensor, ...], fabric: Fabric) -> float:
+    """Return the mean loss of a text that `side_by_side` laid out."""
+    network.eval()
+    given, expected, counted = laid_out
+    start = run_up(counted.cpu().numpy())
+    memory, losses = network.nothing(given.shape[1]), torch.zeros((), device=given.device)
+    for rows in _pieces(start, len(given)):
+        if rows.start == start:
+            for part in memory:
+                part[:, 0] = 0.0
+        with fabric.autocast():
+            logits, memory = network(given[rows], memory)
+        memory = memory[0].float(), memory[1].float()
+        each = F.cross_entropy(
+            logits.flatten(0, 1).float(), expected[rows].flatten(), reduction="none"
+        )
+        losses += each[counted[rows].flatten()].sum()
+    return losses.item() / int(counted.sum())
+
+
+def _pieces(start: int, stop: int) -> Iterator[slice]:
+    """Give the rows up to `start`, then the others, a few at a time."""
+    for first, last in ((0, start), (start, stop)):
+        for row in range(first, last, JUDGED_TOGETHER):
+            yield slice(row, min(row + JUDGED_TOGETHER, last))
+
+
+def _network(text: Text, settings: TextSettings) -> CharLSTM:
+    characters, embedding = len(text.characters), settings.embedding
+    if embedding is None:
+        embedding = 0 if characters <= ONE_HOT else ONE_HOT
+    return CharLSTM(
+        characters, width=settings.width, layers=settings.layers, dropout=settings.dropout,
+        embedding=embedding,
+    )  # fmt: skip
+
+
+def _state(reader: Reader, settings: TextSettings, lesson: Lesson, folder: Path) -> RunState:
+    network = reader.network
+    groups = [
+        {"params": [p for p in network.parameters() if p.dim() > 1],
+         "weight_decay": settings.weight_decay},
+        {"params": [p for p in network.parameters() if p.dim() <= 1], "weight_decay": 0.0},
+    ]  # fmt: skip
+    return RunState(
+        folder=folder,
+        identity={**asdict(settings), "characters": lesson.characters},
+        network=reader,
+        optimiser=AdamW(groups, lr=1.0, fused=True),
+        average=WeightAverage(network) if settings.average else None,
+        chance=torch.Generator().manual_seed(settings.seed),
+        losses=torch.zeros(lesson.steps, device=lesson.fabric.device),
+        fabric=lesson.fabric,
+        patience=settings.patience,
+    )
+
+
+def _set_learning_rate(
+    optimiser: torch.optim.Optimizer, settings: TextSettings, step: int, steps: int
+) -> float:
+    """Set and return the learning rate of a step of the whole run; `steps` are those an epoch."""
+    every = steps * settings.epochs
+    warm_up = round(settings.warm_up * every)
+    factor = learning_rate_factor(step, every, warm_up=warm_up, shape=settings.schedule)
+    for group in optimiser.param_groups:
+        group["lr"] = factor * settings.learning_rate
+    return factor * settings.learning_rate

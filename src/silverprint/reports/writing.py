@@ -1,0 +1,108 @@
+"""The page about a character model: how it learned, and what it writes."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from silverprint.reports.contents import Curve
+from silverprint.reports.figures import line_chart
+from silverprint.reports.markup import Markup, Section, element, join, table
+from silverprint.reports.page import opening, page
+
+
+@dataclass(frozen=True)
+class Passage:
+    """Something that the model wrote.
+
+    Attributes:
+        how: the temperature and what else decided it.
+        prime: what it was given to begin with.
+        text: what it wrote on.
+    """
+
+    how: str
+    prime: str
+    text: str
+
+
+@dataclass(frozen=True)
+class Writing:
+    """Everything the page tells.
+
+    Attributes:
+        title: the text's name.
+        summary: one sentence that says the result in words.
+        nats: a character, on what was held out.
+        perplexity: the same as a number of characters.
+        curves: by epoch; those whose name ends in "loss" are drawn.
+        passages: what it writes.
+        facts: what it learned from, how, and how long it took, in order.
+        settings: of the training, in order.
+    """
+
+    title: str
+    summary: str
+    nats: float
+    perplexity: float
+    curves: Mapping[str, Sequence[float]]
+    passages: Sequence[Passage]
+    facts: Mapping[str, str]
+    settings: Mapping[str, str]
+
+
+def writing_page(writing: Writing) -> str:
+    """Return the page as text."""
+    top = opening("Character model", writing.title, writing.summary, _headline(writing))
+    return page(writing.title, top, (_learning(writing), _passages(writing), _facts(writing)))
+
+
+def _headline(writing: Writing) -> Markup:
+    number = element("p", f"{writing.nats:.3f}", class_="number")
+    words = element(
+        "div",
+        element("p", "nats a character on the end of the text, which it never learned from.",
+                class_="sentence"),
+        element("p", f"As unsure as if {writing.perplexity:.2f} characters were equally likely "
+                     "each time.", class_="aside"),
+    )  # fmt: skip
+    return element("div", number, words, class_="headline")
+
+
+def _learning(writing: Writing) -> Section:
+    losses = [
+        Curve(name, tuple(values))
+        for name, values in writing.curves.items()
+        if name.endswith("loss")
+    ]
+    chart = line_chart(losses, "Loss by epoch, in nats a character") if losses else Markup("")
+    words = element(
+        "p",
+        "Nats a character after each epoch, without dropout, on the part that judges and on as "
+        "long a part of what it learned from. Where the two part, it learns by heart.",
+        class_="aside",
+    )
+    body = element("div", element("figure", chart), words, class_="pair")
+    return Section("learning", "How it learned", body)
+
+
+def _passages(writing: Writing) -> Section:
+    parts = [
+        element(
+            "figure",
+            element("figcaption", passage.how),
+            element(
+                "blockquote",
+                element("p", element("strong", passage.prime), passage.text,
+                        style="white-space: pre-wrap", dir="auto"),
+            ),
+        )
+        for passage in writing.passages
+    ]  # fmt: skip
+    return Section("writing", "What it writes", join(parts))
+
+
+def _facts(writing: Writing) -> Section:
+    tables = (
+        table(["What", ""], writing.facts.items(), "The run"),
+        table(["Setting", "Value"], writing.settings.items(), "Settings"),
+    )
+    return Section("run", "The run", join(tables))
