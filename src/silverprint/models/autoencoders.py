@@ -83,7 +83,7 @@ class Linear(Autoencoder):
     def logits(self, codes: Tensor) -> Tensor:
         """Return pictures (n, C, S, S)."""
         back = self.weight.t() if self.back is None else self.back
-        return F.linear(codes, back, self.bias).unflatten(1, self.shape)
+        return F.linear(codes, back, self.bias).reshape(-1, *self.shape)
 
     def finish(self, logits: Tensor) -> Tensor:
         """Return them as they are."""
@@ -241,12 +241,7 @@ def check_picture(
         ConfigError: it says which of size, widths and code size to change.
     """
     side, numbers = shape[1], math.prod(shape)
-    least, most = SIDES
-    if not least <= side <= most:
-        raise ConfigError(
-            f"an autoencoder takes pictures of {least} to {most} pixels; got {side}; give another "
-            "--size."
-        )
+    check_side(side)
     if kind == "linear" and code_size >= numbers:
         raise ConfigError(
             f"code_size must be less than the {numbers:,} numbers of a picture, or a linear "
@@ -261,12 +256,28 @@ def check_picture(
         )
 
 
+def check_side(side: int) -> None:
+    """Refuse pictures that are too small or too large.
+
+    Raises:
+        ConfigError: it says what may be given.
+    """
+    least, most = SIDES
+    if not least <= side <= most:
+        raise ConfigError(
+            f"an autoencoder takes pictures of {least} to {most} pixels; got {side}; give another "
+            "--size."
+        )
+
+
 def start_at(network: Convolutional, mean: Tensor) -> None:
     """Let the last bias give the mean brightness, so that the first steps need not find it."""
     last = network.decoder[-1]
-    bias = last.bias if isinstance(last, nn.ConvTranspose2d) else last.convolution.bias
+    layer = last.convolution if isinstance(last, Enlarged) else last
+    assert isinstance(layer, nn.Conv2d | nn.ConvTranspose2d)
+    assert layer.bias is not None
     with torch.no_grad():
-        bias.copy_(mean.mean(dim=(1, 2)).clamp(0.02, 0.98).logit())
+        layer.bias.copy_(mean.mean(dim=(1, 2)).clamp(0.02, 0.98).logit())
 
 
 def _draw(layer: nn.Module, generator: torch.Generator) -> None:

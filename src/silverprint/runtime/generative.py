@@ -100,7 +100,8 @@ class GenerativeBundle:
         if self.session(ENCODER).get_inputs()[0].shape[1] == 1:
             weights = np.array(LUMA, dtype=np.float32).reshape(3, 1, 1)
             pixels = np.rint((pixels * weights).sum(axis=0, keepdims=True))
-        return np.float32(pixels) / np.float32(255)
+        picture: Pictures = pixels.astype(np.float32) / np.float32(255)
+        return picture
 
     def _run(
         self, file: str, name: str, values: NDArray[np.float32], labels: Labels

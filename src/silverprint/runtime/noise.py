@@ -5,7 +5,7 @@ salt-and-pepper   this share of the pixels turns white or black, half of them ea
 masking           this share of the pixels turns black
 """
 
-from typing import Any, Literal, TypeVar, get_args
+from typing import Any, Literal, TypeVar, cast, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -49,9 +49,9 @@ def spoil(pictures: Values, drawn: Values, noise: Noise, strength: float) -> Val
         strength: in 0..1.
     """
     if noise == "gaussian":
-        return (pictures + strength * drawn).clip(0, 1)
+        return cast(Values, (pictures + strength * drawn).clip(0, 1))
     kept = pictures * (drawn >= strength)
-    return kept if noise == "masking" else kept + (drawn < strength / 2)
+    return cast(Values, kept if noise == "masking" else kept + (drawn < strength / 2))
 
 
 def spoil_arrays(
@@ -69,4 +69,5 @@ def spoil_arrays(
 def psnr(pictures: NDArray[np.float32], truth: NDArray[np.float32]) -> NDArray[np.float64]:
     """Return each picture's peak signal-to-noise ratio in dB, (n,); at most 100, where equal."""
     errors = np.square(pictures - truth, dtype=np.float64).mean(axis=(1, 2, 3))
-    return -10 * np.log10(np.maximum(errors, 1e-10))
+    result: NDArray[np.float64] = -10 * np.log10(np.maximum(errors, 1e-10))
+    return result

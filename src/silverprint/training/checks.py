@@ -2,11 +2,12 @@
 
 from collections.abc import Collection, Mapping
 from dataclasses import fields
-from typing import Any
+from typing import Any, TypeVar
 
 from silverprint.errors import ConfigError, closest
 
 Range = tuple[type, float, float, str]  # a number's kind, least, most, and these in words
+Settings = TypeVar("Settings")
 KINDS = {bool: "true or false", str: "a word", int: "a whole number", float: "a number"}
 
 
@@ -48,3 +49,16 @@ def is_kind(value: object, kind: type) -> bool:
     if isinstance(value, bool):
         return kind is bool
     return isinstance(value, (int, float) if kind is float else kind)
+
+
+def settings_from(kind: type[Settings], given: Mapping[str, Any]) -> Settings:
+    """Make a dataclass of settings from what was given; None stands for its default.
+
+    Raises:
+        ConfigError: a name is unknown, or a value is outside its range.
+    """
+    known = [field.name for field in fields(kind)]  # type: ignore[arg-type]
+    for name in given:
+        if name not in known:
+            raise ConfigError(f"setting {name!r} is unknown.{closest(name, known)}")
+    return kind(**{name: value for name, value in given.items() if value is not None})

@@ -55,7 +55,7 @@ def predict_files(
         ConfigError: a group is wrong, or a share is, or it is for the server to say.
     """
     parsed = parse_groups(groups, bundle.classes)
-    names = list(_expand(files))
+    names = list(expand(files))
     if not names:
         raise DataError(f"no pictures in {', '.join(files)}; give files or folders of pictures.")
     pictures: list[Picture] = [sys.stdin.buffer.read() if name == "-" else name for name in names]
@@ -75,7 +75,8 @@ def predict_files(
         yield answer_in_groups(name, outcome, parsed)
 
 
-def _expand(files: Sequence[str]) -> Iterator[str]:
+def expand(files: Sequence[str]) -> Iterator[str]:
+    """Yield what is named; in place of a folder the files below it that may be pictures."""
     for name in files:
         path = Path(name)
         if name == "-" or not path.is_dir():

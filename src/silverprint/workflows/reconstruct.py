@@ -1,0 +1,131 @@
+"""`generate reconstruct`: pictures through an autoencoder or vae and back, by ONNX Runtime."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from silverprint.errors import ConfigError, DataError, ImageError, closest
+from silverprint.runtime.generative import GenerativeBundle, read_generative
+from silverprint.runtime.noise import check_noise, psnr, spoil_arrays
+from silverprint.runtime.sheets import sheet
+from silverprint.workflows.predict import expand
+
+KINDS = (".png", ".jpg", ".jpeg", ".webp")
+
+
+@dataclass(frozen=True)
+class Reconstructed:
+    """What came out.
+
+    Attributes:
+        out: the sheet.
+        names: of the pictures.
+        psnr: (n,) of what came out, in dB.
+        noisy_psnr: (n,) of what went in, where noise was laid over it.
+        refused: file and reason of those that could not be read.
+    """
+
+    out: Path
+    names: list[str]
+    psnr: NDArray[np.float64]
+    noisy_psnr: NDArray[np.float64] | None
+    refused: list[tuple[str, str]]
+
+    def to_json(self) -> dict[str, Any]:
+        """Return plain JSON types."""
+        pictures = []
+        for i, name in enumerate(self.names):
+            row: dict[str, Any] = {"file": name, "psnr": round(float(self.psnr[i]), 3)}
+            if self.noisy_psnr is not None:
+                row["noisy_psnr"] = round(float(self.noisy_psnr[i]), 3)
+            pictures.append(row)
+        return {
+            "sheet": str(self.out),
+            "psnr": round(float(self.psnr.mean()), 3),
+            **({} if self.noisy_psnr is None
+               else {"noisy_psnr": round(float(self.noisy_psnr.mean()), 3)}),
+            "pictures": pictures,
+            "refused": [{"file": file, "reason": reason} for file, reason in self.refused],
+        }  # fmt: skip
+
+
+def reconstruct(
+    model: Path, files: Sequence[str], out: Path, *, noise: str = "none", strength: float = 0.5,
+    label: str | None = None, columns: int = 16, seed: int = 0,
+) -> Reconstructed:  # fmt: skip
+    """Encode and decode pictures, and write a sheet: originals, under noise if any, made again.
+
+    Args:
+        model: the bundle.
+        files: pictures, or folders of them.
+        out: the sheet.
+        noise: what to lay over the pictures first.
+        strength: of it.
+        label: the pictures' class, for a model that is told it.
+        columns: most pictures side by side.
+        seed: of the noise.
+
+    Raises:
+        SilverprintError: the bundle, the pictures or the sheet's place will not do.
+    """
+    if out.suffix.lower() not in KINDS or not out.absolute().parent.is_dir() or out.is_dir():
+        raise ConfigError(
+            f"--out {out}: the sheet is a {', '.join(KINDS)} file in a folder that exists; name "
+            "one."
+        )
+    check_noise(noise, strength)
+    bundle = read_generative(model, ("autoencoder", "vae"))
+    names, pictures, refused = read_all(bundle, list(expand(files)))
+    if not names:
+        first = f": {refused[0][0]}: {refused[0][1]}" if refused else ""
+        raise DataError(f"no picture in {', '.join(files)} can be read{first}.")
+    labels = labels_of(bundle, label, len(names))
+    seen = spoil_arrays(pictures, noise, strength, seed)  # type: ignore[arg-type]
+    made = bundle.decode(bundle.encode(seen, labels), labels)
+    rows = [pictures, made] if noise == "none" else [pictures, seen, made]
+    try:
+        Image.fromarray(sheet(rows, columns=columns)).save(out)
+    except OSError as error:
+        raise ConfigError(f"--out {out} cannot be written: {error.strerror or error}.") from None
+    noisy = None if noise == "none" else psnr(seen, pictures)
+    return Reconstructed(out, names, psnr(made, pictures), noisy, refused)
+
+
+def read_all(
+    bundle: GenerativeBundle, files: Sequence[str]
+) -> tuple[list[str], NDArray[np.float32], list[tuple[str, str]]]:
+    """Return the names of those that can be read, these (n, C, S, S), and who cannot and why."""
+    names, pictures, refused = [], [], []
+    for file in files:
+        try:
+            pictures.append(bundle.read(file))
+            names.append(file)
+        except ImageError as error:
+            refused.append((file, error.reason))
+    empty = np.empty((0, 1, 1, 1), np.float32)
+    return names, np.stack(pictures) if pictures else empty, refused
+
+
+def labels_of(bundle: GenerativeBundle, label: str | None, count: int) -> NDArray[np.int64] | None:
+    """Return the class of each picture for a model that is told it; else nothing.
+
+    Raises:
+        ConfigError: a class is missing, unknown, or given to a model that takes none.
+    """
+    if not bundle.conditional:
+        if label is not None:
+            raise ConfigError(f"{bundle.path} is not told a class; leave --label out.")
+        return None
+    if label not in bundle.classes:
+        given = "none was given" if label is None else f"got {label!r}"
+        near = closest(label or "", bundle.classes)
+        raise ConfigError(
+            f"--label must be one of {', '.join(bundle.classes)}, the class of the pictures; "
+            f"{given}.{near}"
+        )
+    return np.full(count, bundle.classes.index(label), np.int64)
