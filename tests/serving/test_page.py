@@ -474,6 +474,16 @@ def test_signs_that_are_held_are_written_out(spelling, server) -> None:
 
 
 @needs_chromium
+def test_a_set_of_several_signs_is_not_written(spelling, server) -> None:
+    server.predict = lambda name: answer(name, label="a") | {"labels": ["a", "b"]}
+    until(spelling, "document.querySelector('#live-answer .label')?.textContent === 'a or b'")
+    spelling.wait_for_timeout(900)
+    assert spelling.input_value("#text") == ""
+    server.predict = lambda name: answer(name, label="a") | {"labels": ["a"]}
+    until(spelling, "document.getElementById('text').value === 'a'")
+
+
+@needs_chromium
 def test_the_text_is_changed_by_buttons_and_keys(spelling) -> None:
     def text() -> str:
         return spelling.input_value("#text")
