@@ -30,7 +30,6 @@ def train(
     batch_size: Annotated[int | None, typer.Option(help="Strips of the text that are read side by side.", show_default="128")] = None,
     learning_rate: Annotated[float | None, typer.Option(help="The highest.", show_default="0.003")] = None,
     option: Annotated[list[str] | None, typer.Option("--set", help="KEY=VALUE: any other setting of the recipe, such as length=100, embedding=64 or held_out=0.2.")] = None,
-    track: Annotated[str | None, typer.Option(help="Follow the training in tensorboard or mlflow as well.")] = None,
     fresh: Annotated[bool, typer.Option("--fresh", help="Forget a stopped run of the same command instead of going on.")] = False,
     seed: Annotated[int | None, typer.Option(help="Of everything random.", show_default="0")] = None,
     json: Annotated[bool, typer.Option("--json", help="Print one JSON object to stdout.")] = False,
@@ -48,20 +47,21 @@ def train(
     with progress.stage("import"):
         need_extra()
         from silverprint.data.text import read_text
-        from silverprint.recipes.char_lm import text_settings
+        from silverprint.recipes.char_lm import TextSettings
+        from silverprint.training.checks import settings_from
     given = {
         "epochs": epochs, "width": width, "layers": layers, "dropout": dropout,
         "batch_size": batch_size, "learning_rate": learning_rate, "seed": seed,
+        **settings_of(option),
     }  # fmt: skip
-    chosen = {name: value for name, value in given.items() if value is not None}
-    settings = text_settings(**chosen, **settings_of(option))
+    settings = settings_from(TextSettings, given)
     with progress.stage("read"):
         read = read_text(text, settings.held_out)
     with progress.stage("import"):
         from silverprint.workflows.write import train_text_model
     command = shlex.join(["silverprint", *sys.argv[1:]])
     run = train_text_model(
-        read, out, settings, progress, fresh=fresh, track=track, command=command
+        read, out, settings, progress, fresh=fresh, command=command
     )  # fmt: skip
     seconds = {name: round(value, 3) for name, value in progress.seconds.items()}
     if json:

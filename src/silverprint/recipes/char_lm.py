@@ -16,7 +16,7 @@ import math
 import time
 from collections.abc import Iterator
 from contextlib import nullcontext
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, cast, get_args
 
@@ -26,13 +26,13 @@ from lightning_fabric import Fabric
 from torch import Tensor, nn
 
 from silverprint.data.text import Text
-from silverprint.errors import ConfigError, DataError, closest
+from silverprint.errors import ConfigError, DataError
 from silverprint.models.char_lstm import CharLSTM
 from silverprint.runtime.text import run_up, side_by_side
 from silverprint.training.averaging import WeightAverage
 from silverprint.training.checks import Range, check_fields
 from silverprint.training.fabric import Device, Precision, start_fabric
-from silverprint.training.journal import Journal, Tracker
+from silverprint.training.journal import Journal
 from silverprint.training.optimisers import AdamW
 from silverprint.training.progress import Advance
 from silverprint.training.randomness import own_randomness
@@ -94,22 +94,6 @@ class TextSettings:
         check_fields(self, CHOICES, RANGES)
 
 
-def text_settings(**given: Any) -> TextSettings:
-    """Return settings of what was given.
-
-    Raises:
-        ConfigError: a name is unknown, or a value is out of range.
-    """
-    known = [field.name for field in fields(TextSettings)]
-    for name in given:
-        if name not in known:
-            raise ConfigError(
-                f"{name} is no setting of a character model; they are {', '.join(known)}."
-                f"{closest(name, known)}"
-            )
-    return TextSettings(**given)
-
-
 CHOICES: dict[str, tuple[Any, ...]] = {
     "schedule": get_args(Shape),
     "precision": get_args(Precision),
@@ -158,7 +142,6 @@ class FittedText:
 def train_char_lm(
     text: Text, settings: TextSettings, folder: Path, *,
     advance: Advance = lambda count, note="": None,  # noqa: ARG005
-    track: Tracker | None = None,
 ) -> FittedText:  # fmt: skip
     """Train, and return the network of the epoch with the least validation loss.
 
@@ -168,7 +151,6 @@ def train_char_lm(
         folder: of this very run; holds the last and the best checkpoint and `metrics.jsonl`. What
             an earlier, stopped call with the same text and settings left there is taken up.
         advance: called with the number of characters read since the last call, and a line.
-        track: mirror the measures to TensorBoard or MLflow.
 
     Raises:
         DataError: the text is too short for the settings.
@@ -185,7 +167,7 @@ def train_char_lm(
         state = _state(reader, settings, lesson, folder)
         state.take_up()
         resumed = state.epoch
-        journal = Journal(folder, after=resumed, track=track)
+        journal = Journal(folder, after=resumed)
         ticker = Ticker(advance, state, settings.epochs, LOSSES)
         ticker.tell(lesson.characters * resumed + lesson.batch(0)[0].numel() * state.step)
 
@@ -230,7 +212,7 @@ def learn_for_an_epoch(
         with lesson.fabric.autocast():
             logits = reader(given)
         loss = F.cross_entropy(logits.flatten(0, 1).float(), expected.flatten())
-        loss.backward()  # type: ignore[no-untyped-call]
+        loss.backward()
         state.losses[step] = loss.detach()
         if settings.clip is not None:
             nn.utils.clip_grad_norm_(reader.parameters(), settings.clip)
@@ -316,11 +298,11 @@ class Lesson:
         each = (len(teaches) - 1) // rows
         starts = torch.arange(rows) * each
         strips = torch.from_numpy(teaches)[starts + torch.arange(each + 1)[:, None]]
-        laid_out = [
+        sample, held = (
             tuple(torch.from_numpy(part).to(fabric.device) for part in side_by_side(places))
-            for places in (teaches[: max(len(judges), 2)], judges)
-        ]
-        return cls(strips.to(fabric.device), settings.length, *laid_out, fabric)
+            for places in (teaches[: len(judges)], judges)
+        )
+        return cls(strips.to(fabric.device), settings.length, sample, held, fabric)
 
     @property
     def steps(self) -> int:

@@ -19,7 +19,6 @@ from silverprint.recipes.char_lm import FittedText, TextSettings, train_char_lm
 from silverprint.reports.writing import Passage, Writing, writing_page
 from silverprint.runtime.generative import STEP
 from silverprint.runtime.text import INPUTS, OUTPUTS, Taste, TextModel
-from silverprint.training.journal import Tracker
 from silverprint.training.progress import Progress
 from silverprint.workflows.generative import ship
 from silverprint.workflows.run_folders import hold_run
@@ -48,7 +47,7 @@ class Written:
 
 def train_text_model(
     text: Text, out: Path, settings: TextSettings, progress: Progress, *,
-    fresh: bool = False, track: Tracker | None = None, command: str = "",
+    fresh: bool = False, command: str = "",
 ) -> Written:  # fmt: skip
     """Train a character model and write its folder.
 
@@ -58,7 +57,6 @@ def train_text_model(
         settings: how to train.
         progress: shows it.
         fresh: forget a stopped run of the same text and settings.
-        track: mirror the measures to TensorBoard or MLflow.
         command: for the page.
 
     Raises:
@@ -70,7 +68,7 @@ def train_text_model(
     folder = hold_run(told, (text.content.encode(),), fresh=fresh)
     total = len(text.training) * settings.epochs
     with progress.stage("train", total, f"characters of {text.name}") as advance:
-        fitted = train_char_lm(text, settings, folder, advance=advance, track=track)
+        fitted = train_char_lm(text, settings, folder, advance=advance)
     with progress.stage("export"):
         parity = _export(fitted.network, folder / STEP)
         model = _opened(folder / STEP, text.characters)
@@ -80,9 +78,12 @@ def train_text_model(
     with progress.stage("write"):
         passages = _passages(model, text, settings.seed)
         run = Written(fitted, measures, parity, passages)
+
+        def put(unfinished: Path) -> None:
+            shutil.copy(folder / STEP, unfinished / STEP)
+
         ship(
-            out, folder, "text", fitted.network.state_dict(),
-            lambda unfinished: shutil.copy(folder / STEP, unfinished / STEP),
+            out, folder, "text", fitted.network.state_dict(), put,
             writing_page(_page(text, settings, run, progress.seconds, command)),
             _told(text, settings, run),
         )  # fmt: skip
