@@ -96,6 +96,6 @@ def test_killed_and_started_again(trained, pool, tmp_path) -> None:
     assert process.returncode == 0
     lines = rest.splitlines()
     assert lines[0].startswith("1 new label in ")
-    assert "; next: silverprint train " in lines[0]
+    assert "; next: silverprint train labels.csv --out " in lines[0]
     assert lines[1].startswith("note: before that: ")
     assert "a dataset needs at least two classes" in lines[1]

@@ -133,6 +133,7 @@ def test_labels_of_the_page_train(bundle, pool, trained, tmp_path, monkeypatch) 
     picks = pick_next(bundle, pool, 3, QUIET, labels.labelled)
     said: list[str] = []
     made = []
+    monkeypatch.chdir(tmp_path)
 
     def remember(*arguments):
         made.append(original(*arguments))
@@ -159,8 +160,8 @@ def test_labels_of_the_page_train(bundle, pool, trained, tmp_path, monkeypatch) 
         label_on_page(picks, bundle, labels, listening, said.append)
         thread.join(10)
     assert said[0] == f"3 pictures to label at http://{host}; Ctrl-C stops, and nothing is lost"
-    assert said[1].startswith(f"1 new label in {labels.path}; next: silverprint train ")
-    assert said[1].endswith(f" --out {trained.bundle}-next")
+    next_command = f"silverprint train all.csv --out {trained.bundle}-next"
+    assert said[1] == f"1 new label in {labels.path}; next: {next_command}"
     dataset = read(labels.path)
     assert (len(dataset), dataset.classes) == (37, ("cat", "dog", "emu"))
     with labels.path.open(newline="") as file:

@@ -200,7 +200,9 @@ def label_on_page(
 def next_command(bundle: Bundle, labels: LabelFile) -> str:
     """Return the command that trains on the labels."""
     out = f"{bundle.path}-next" if "training" in bundle.manifest else "bundle"
-    return _readable(shlex.join(["silverprint", "train", str(labels.path), "--out", out]))
+    here = Path(os.path.realpath("."))
+    path = labels.path.relative_to(here) if labels.path.is_relative_to(here) else labels.path
+    return _readable(shlex.join(["silverprint", "train", str(path), "--out", out]))
 
 
 def _without(everything: Dataset, known: list[Path]) -> tuple[Dataset, list[str]]:
