@@ -190,11 +190,12 @@ def _against_pca(report: AutoencoderReport) -> Section:
     known = [name for name in WORDS if name in report.measures]
     rows = [[WORDS[name], _written(name, report.measures[name])] for name in known]
     figures = table(["Measure", "Value"], rows, f"On the {report.split} pictures", "figures")
-    caption = element(
-        "figcaption",
-        "All pictures are cut to 0..1. PCA is the best that weighted sums can do with so many numbers; it was fitted to the same "
-        "training pictures" + (", and projects the same noisy ones." if report.noisy else "."),
+    words = (
+        "All pictures are cut to 0..1. PCA is the best that weighted sums can do with so many "
+        "numbers; it was fitted to the same training pictures"
     )
+    words += ", and projects the same noisy ones." if report.noisy else "."
+    caption = element("figcaption", words)
     body = element("figure", element("div", element("div", chart), figures, class_="pair"), caption)
     return Section("measures", "Against PCA", body)
 

@@ -98,9 +98,8 @@ class Autoencoded:
                 f"Pictures under {settings.noise} noise of strength {settings.strength:g} come out "
                 f"at {figures['psnr']:.1f} dB instead of {figures['noisy_psnr']:.1f} dB."
             )
-        needs = (
-            f"as many as {self.same_k}" if self.same_k else f"more than {len(self.measured.pca)}"
-        )
+        most, same = max(self.measured.pca), self.measured.same_k
+        needs = f"more than {most:,}" if same is None else f"{same:,}"
         return (
             f"{numbers:,} values become {settings.code_size:,} numbers and come back with a mean "
             f"squared error of {figures['error']:.4f}; PCA needs {needs} for that."
