@@ -215,6 +215,12 @@ def conformal(data: Path, _: int, folder: Path) -> str:
     return timed(command, folder / "cache")[1]
 
 
+def next_(_: Path, rounds: int, folder: Path) -> str:
+    """Which pictures to label next; draws docs/labelling/*.svg."""
+    command = [sys.executable, HERE / "next.py", "--seeds", str(2 * rounds)]
+    return timed(command, folder / "cache")[1]
+
+
 SECTIONS = {
     "extraction": extraction,
     "training": training,
@@ -230,6 +236,7 @@ SECTIONS = {
     "browser": browser,
     "audit": audit,
     "unknown": unknown,
+    "next": next_,
     "conformal": conformal,
     "door": door,
     **networks.SECTIONS,
