@@ -31,9 +31,10 @@ class RunState:
         optimiser: of it.
         average: of its weights, or None.
         chance: draws the augmentation.
-        losses: (steps,) the loss of each step of this epoch.
+        losses: (steps,) the loss of each step of this epoch, or (steps, parts) of it.
         fabric: where it trains; its first process writes.
         patience: epochs without a better one that are let pass; None for any number.
+        cure: what to try where a loss is no number.
         epoch: how many are finished.
         step: how many of the next one's are made.
         best_epoch: from 1; 0 before there is one, or while the network it began with is the best.
@@ -50,6 +51,7 @@ class RunState:
     losses: Tensor
     fabric: Fabric
     patience: int | None = None
+    cure: str = "try a learning rate ten times smaller, or --clip 1"
     epoch: int = 0
     step: int = 0
     best_epoch: int = 0
@@ -147,11 +149,11 @@ class RunState:
         """
         wrong = (~torch.isfinite(self.losses[: self.step])).nonzero()
         if len(wrong):
-            step = int(wrong[0])
+            step = int(wrong[0, 0])
             raise ConfigError(
-                f"the loss became {self.losses[step].item()} at step {step + 1} of "
+                f"the loss became {self.losses[step].sum().item()} at step {step + 1} of "
                 f"{len(self.losses)} in epoch {self.epoch + 1}, with a learning rate of "
-                f"{learning_rate:.3g}; try a learning rate ten times smaller, or --clip 1."
+                f"{learning_rate:.3g}; {self.cure}."
             )
 
     def _identity(self) -> dict[str, Any]:
