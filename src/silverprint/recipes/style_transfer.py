@@ -40,6 +40,7 @@ SMALLEST_MAP = 4  # pixels along the shorter side of the deepest layer's map
 TOGETHER = 20  # evaluations between two looks at the picture
 HISTORY = 20  # steps whose curvature L-BFGS remembers
 FLOOR = 0.3  # of a layer's mean spread: a channel that hardly speaks in the style is not made to
+FLAT = 0.1  # of a layer's size: what its spread counts as where the style is of one colour
 OUTSIDE = 10.0  # weight of values that no pixel can have
 EPSILON = 1e-3  # colour difference below which total variation is smooth
 COLOURS = "pixels"  # the layer before the first
@@ -173,9 +174,10 @@ class Manner:
         """Measure a style's map (c, h, w)."""
         rows = maps.flatten(1)
         mean, spread = rows.mean(1, keepdim=True), rows.std(1, keepdim=True)
-        spread = (spread.square() + (FLOOR * spread.mean()).square() + 1e-12).sqrt()
+        floor = FLOOR * torch.maximum(spread.mean(), FLAT * rows.square().mean().sqrt())
+        spread = (spread.square() + floor.square() + 1e-12).sqrt()
         gram = gram_matrix((rows - mean) / spread)
-        return cls(mean, spread, gram, gram.square().sum() + 1e-12)
+        return cls(mean, spread, gram, gram.square().sum().clamp(min=len(gram) / 2))
 
     def distance(self, maps: Tensor) -> Tensor:
         """Return how far another map is from it: means and correlations."""
