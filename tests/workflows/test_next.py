@@ -79,6 +79,7 @@ def test_labelled_pictures_and_their_copies_are_left_out(bundle, pool, tmp_path)
     elsewhere = tmp_path / "labelled.jpg"
     shutil.copy(pool / "b" / "0003.jpg", elsewhere)
     labelled = [pool / "a" / "0000.jpg", elsewhere, pool / "gone.jpg", pool / "broken.jpg"]
+    labelled.append(pool / ("long" * 99))
     picks = pick_next(bundle, pool, 99, QUIET, labelled)
     files = {pick.file for pick in picks.picks}
     assert files.isdisjoint({"a/0000.jpg", "a/copy.jpg", "b/0003.jpg", "broken.jpg"})

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 Array = NDArray[np.float32]
 CHUNK = 256  # labelled pictures compared with all others at once
 MOST = 20_000  # pictures that are drawn from; of more, the least certain
+KNOWN = 5_000  # labelled pictures that are kept away from; of more, an even sample
 
 
 def uncertainties(probabilities: Array) -> Array:
@@ -43,7 +44,8 @@ def choose(
     odds = np.maximum(uncertainties(probabilities).astype(np.float64), 1e-9)
     distances = np.ones(len(features))  # squared; of unit vectors at most 4
     if labelled is not None and len(labelled):
-        distances = _nearest(directions, _unit(labelled))
+        even = np.linspace(0, len(labelled) - 1, min(KNOWN, len(labelled))).astype(np.int64)
+        distances = _nearest(directions, _unit(labelled[even]))
     chosen: list[int] = []
     left = np.ones(len(features))
     while len(chosen) < min(count, len(features)):

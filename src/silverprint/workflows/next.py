@@ -111,7 +111,8 @@ def pick_next(
     """
     check(bundle, count)
     everything = read_unlabelled(folder.absolute())
-    known = [path.absolute() for path in labelled if path.is_file()]
+    # Path.is_file raises where a name is too long.
+    known = [path.absolute() for path in labelled if os.path.isfile(path)]  # noqa: PTH113
     pool, notices = _without(everything, known)
     network = load_network(bundle)
     seen = look_with_bundle(bundle, network, pool, np.arange(len(pool)), progress, "picture")
@@ -192,9 +193,9 @@ def label_on_page(
     ready = partial(say, f"{address}; Ctrl-C stops, and nothing is lost")
     make_server(app, Settings(timeout=1), ready).run(sockets=[listening])
     given = counted(len(labels.given), "new label")
-    say(f"{given} in {labels.path}" + (f"; next: {command}" if labels.given else ""))
+    say(f"{given} in {session.file}" + (f"; next: {command}" if labels.given else ""))
     if labels.given and (trouble := labels.trouble()):
-        say(f"note: before that: {trouble}")
+        say(f"note: before that: {_readable(trouble)}")
 
 
 def next_command(bundle: Bundle, labels: LabelFile) -> str:
