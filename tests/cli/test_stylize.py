@@ -53,7 +53,7 @@ def test_ctrl_c_writes_the_best_so_far_and_says_so(cli, pictures, tmp_path, monk
     out = tmp_path / "out.png"
     ran = cli("stylize", *pictures, "--out", out, *QUICK)
     assert ran.code == 0
-    assert ran.out.startswith("stopped after step 2 of 3; the best so far is written\n")
+    assert ran.out.startswith("stopped after step 2 of 3; the best so far is written, and the same")
     assert out.exists()
 
 

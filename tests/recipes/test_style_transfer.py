@@ -243,6 +243,30 @@ def test_stopping_gives_the_best_so_far_at_full_size(network) -> None:
     assert seen[0].startswith("content 0.000 style")
 
 
+def test_a_stopped_run_goes_on_to_the_same_picture(network, tmp_path) -> None:
+    content, style = painted(1, 120, 160), painted(2)
+    how = chosen(size=160, steps=12, start="noise")
+    whole = transfer_style(content, [style], network, how)
+    seen, counted = [], []
+
+    def stop_late(_count, note="") -> None:
+        seen.append(note)
+        if len(seen) == 10:
+            raise KeyboardInterrupt
+
+    def count(steps, note="") -> None:  # noqa: ARG001
+        counted.append(steps)
+
+    stopped = transfer_style(content, [style], network, how, folder=tmp_path, advance=stop_late)
+    assert stopped.stopped
+    assert stopped.steps == 10
+    taken_up = transfer_style(content, [style], network, how, folder=tmp_path, advance=count)
+    assert counted[0] >= 8  # the coarse scale is not painted again
+    assert np.array_equal(taken_up.picture, whole.picture)
+    assert taken_up.curve == whole.curve
+    assert [steps for steps, _ in taken_up.stages] == [steps for steps, _ in whole.stages]
+
+
 def test_stopping_before_the_first_step_is_a_plain_stop(network, monkeypatch) -> None:
     def stop(*_given) -> None:
         raise KeyboardInterrupt

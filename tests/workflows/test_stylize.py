@@ -6,6 +6,7 @@ from PIL import Image
 
 from silverprint.errors import ConfigError, ImageError
 from silverprint.recipes.style_settings import StyleSettings
+from silverprint.runtime.paths import cache_folder
 from silverprint.workflows.stylize import stylize
 
 QUICK = StyleSettings(size=48, steps=3, device="cpu")
@@ -55,6 +56,11 @@ def test_the_ending_chooses_the_format(content, style, tmp_path, ending, kind) -
     stylize(content, [style], out, QUICK, backbone="random")
     with Image.open(out) as written:
         assert written.format == kind
+
+
+def test_a_finished_run_leaves_nothing_in_the_cache(content, style, tmp_path) -> None:
+    stylize(content, [style], tmp_path / "out.png", QUICK, backbone="random")
+    assert list((cache_folder() / "runs").iterdir()) == []
 
 
 def test_a_picture_may_be_its_own_style(content, tmp_path) -> None:

@@ -36,6 +36,7 @@ def stylize(
     device: Annotated[str | None, typer.Option(help="auto, cpu, cuda or mps.", show_default="auto", rich_help_panel=Network)] = None,
     option: Annotated[list[str] | None, typer.Option("--set", help="KEY=VALUE: any other setting, such as optimiser=adam.")] = None,
     strip: Annotated[Path | None, typer.Option(help="A picture of the stages on the way.")] = None,
+    fresh: Annotated[bool, typer.Option("--fresh", help="Forget a stopped run of the same command instead of going on.")] = False,
     seed: Annotated[int | None, typer.Option(help="Of noise, and of random weights.", show_default="0")] = None,
     json: Annotated[bool, typer.Option("--json", help="Print one JSON object to stdout.")] = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress.")] = False,
@@ -68,7 +69,7 @@ def stylize(
     found = paint(
         content, style, out, settings, strip=strip, backbone=backbone or DEFAULT_BACKBONE,
         weights=weights, options=dict(pairs(backbone_option or [], "--backbone-option")),
-        progress=progress,
+        fresh=fresh, progress=progress,
     )  # fmt: skip
     if json:
         print_json(found.to_json())
@@ -89,7 +90,8 @@ def _print(found: "Stylized") -> None:
     height, width = result.picture.shape[:2]
     if result.stopped:
         typer.echo(
-            f"stopped after step {result.steps} of {found.settings.steps}; the best so far is written"
+            f"stopped after step {result.steps} of {found.settings.steps}; the best so far is "
+            "written, and the same command goes on from the last finished scale"
         )
     typer.echo(str(result.losses))
     each = result.seconds / max(1, result.steps)

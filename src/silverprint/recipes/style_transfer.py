@@ -17,7 +17,8 @@ import contextlib
 import math
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import astuple, dataclass, field
+from pathlib import Path
 from typing import Any, Protocol, cast
 
 import numpy as np
@@ -28,6 +29,7 @@ from torch import Tensor
 
 from silverprint.errors import ConfigError
 from silverprint.recipes.style_settings import StyleSettings
+from silverprint.training.checkpoint import load_checkpoint, save_checkpoint
 from silverprint.training.fabric import start_fabric
 from silverprint.training.progress import Advance
 from silverprint.training.randomness import own_randomness
@@ -43,6 +45,7 @@ FLOOR = 0.3  # of a layer's mean spread: a channel that hardly speaks in the sty
 FLAT = 0.1  # of a layer's size: what its spread counts as where the style is of one colour
 OUTSIDE = 10.0  # weight of values that no pixel can have
 EPSILON = 1e-3  # colour difference below which total variation is smooth
+CHECKPOINT = "style.safetensors"
 COLOURS = "pixels"  # the layer before the first
 GREY = (0.299, 0.587, 0.114)  # ITU-R BT.601
 
@@ -104,15 +107,19 @@ class Transferred:
 
 def transfer_style(
     content: Pixels, styles: Sequence[Pixels], network: Any, settings: StyleSettings, *,
-    advance: Advance = lambda count, note="": None,  # noqa: ARG005
+    folder: Path | None = None, advance: Advance = lambda count, note="": None,  # noqa: ARG005
 ) -> Transferred:  # fmt: skip
     """Paint the content in a style; Ctrl-C ends it with the best picture so far.
+
+    The same call with the same folder goes on after the last scale that was finished; on a
+    processor the result is then the same to the last bit.
 
     Args:
         content: (H, W, 3).
         styles: pictures (h, w, 3); their losses are blended with the settings' weights.
         network: a LossNetwork, which is moved to the device.
         settings: how; its layers must be the network's.
+        folder: of this very run, for what is needed to go on after a stop; None keeps nothing.
         advance: called with the number of steps done since the last call, and the losses.
 
     Raises:
@@ -131,9 +138,10 @@ def transfer_style(
             )
     sizes = scales_of(target, settings, network)
     work = Work(advance)
+    work.take_up(folder, device)
     shares = share_steps(settings.steps, len(sizes))
     with own_randomness(settings.seed), work.until_stopped():
-        for size, steps in zip(sizes, shares, strict=True):
+        for size, steps in list(zip(sizes, shares, strict=True))[work.scale :]:
             aim = Aim.of(resized(target, size), examples, network, settings)
             first = begin(aim, examples, settings) if work.best is None else work.best
             picture = resized(first, size).contiguous().requires_grad_(True)
@@ -143,6 +151,7 @@ def transfer_style(
                 limit(optimiser, work.left)
                 optimiser.step(closure)
                 work.look(settings.optimiser == "lbfgs")
+            work.finish_scale(folder)
     final = keep_luminance(resized(work.best, sizes[-1]), target, settings)
     return Transferred(
         to_pixels(final), work.best_losses, work.stages, work.steps, sizes, work.curve,
@@ -267,6 +276,7 @@ class Work:
     Attributes:
         advance: shows progress.
         steps: done in all.
+        scale: how many scales are finished.
         best: (1, 3, h, w), the picture of the lowest loss at this scale.
         best_losses: of it.
         stages: pictures on the way, with the steps done.
@@ -276,6 +286,7 @@ class Work:
 
     advance: Advance
     steps: int = 0
+    scale: int = 0
     best: Any = None
     best_losses: Losses = field(default_factory=lambda: Losses(0.0, 0.0, 0.0))
     stages: list[tuple[int, Pixels]] = field(default_factory=list)
@@ -309,7 +320,8 @@ class Work:
         network: Judge,
     ) -> Callable[[], float]:
         """Begin a scale with a picture; return what measures it and sets its gradient."""
-        self.best, self._lowest = picture.detach().clone(), math.inf
+        self._lowest = math.inf
+        self.best = picture.detach().clone()
         self._until = self.steps + steps
         self.look(True)
 
@@ -327,6 +339,29 @@ class Work:
             return value
 
         return step
+
+    def finish_scale(self, folder: Path | None) -> None:
+        """Keep what the next scale begins with."""
+        self.scale += 1
+        if folder is None:
+            return
+        stages = [(steps, torch.from_numpy(pixels)) for steps, pixels in self.stages]
+        state = {
+            "steps": self.steps, "scale": self.scale, "best": self.best, "stages": stages,
+            "losses": astuple(self.best_losses), "curve": [astuple(one) for one in self.curve],
+        }  # fmt: skip
+        save_checkpoint(folder / CHECKPOINT, state)
+
+    def take_up(self, folder: Path | None, device: torch.device) -> None:
+        """Go on where an earlier, stopped run finished a scale."""
+        if folder is None or not (folder / CHECKPOINT).exists():
+            return
+        state = load_checkpoint(folder / CHECKPOINT)
+        self.steps, self.scale = state["steps"], state["scale"]
+        self.best, self.best_losses = state["best"].to(device), Losses(*state["losses"])
+        self.stages = [(steps, pixels.numpy()) for steps, pixels in state["stages"]]
+        self.curve = [Losses(*one) for one in state["curve"]]
+        self.advance(self.steps, str(self.best_losses))
 
     def note(self, picture: Tensor, loss: float, losses: Losses) -> None:
         """Keep the picture if it is the best of its scale."""

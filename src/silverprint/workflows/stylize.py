@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from silverprint import __version__
 from silverprint.backbones.loss_network import LossNetwork, load_loss_network
 from silverprint.backbones.registry import DEFAULT_BACKBONE
 from silverprint.errors import ConfigError
@@ -24,6 +25,7 @@ from silverprint.recipes.style_transfer import (
 from silverprint.reports.page import make_folder
 from silverprint.runtime.images import decode
 from silverprint.training.progress import Progress
+from silverprint.workflows.run_folders import forget_old_runs, hold_run, leave
 
 KINDS = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG", ".webp": "WEBP"}
 READ_SIDE = 2048  # pixels to which larger pictures are reduced when they are read
@@ -77,7 +79,7 @@ def stylize(
     content: str | os.PathLike[str], styles: Sequence[str | os.PathLike[str]], out: Path,
     settings: StyleSettings | None = None, *, strip: Path | None = None,
     backbone: str = DEFAULT_BACKBONE, weights: Path | None = None,
-    options: dict[str, str] | None = None, progress: Progress | None = None,
+    options: dict[str, str] | None = None, fresh: bool = False, progress: Progress | None = None,
 ) -> Stylized:  # fmt: skip
     """Paint a picture in the style of others, and write it.
 
@@ -90,6 +92,7 @@ def stylize(
         backbone: the network that judges: any backbone, "vgg19-encoder" or "random".
         weights: its file.
         options: as for `train`, such as mean, std, or pad_type.
+        fresh: forget a stopped run of the same pictures and settings instead of going on.
         progress: where to show it.
 
     Raises:
@@ -111,9 +114,18 @@ def stylize(
         pictures = [reduced(decode(path), READ_SIDE) for path in (content, *styles)]
         network = load_loss_network(backbone, weights, options, settings.seed)
         settings = with_layers(settings, network)
+    told = [__version__, repr(settings), network.name, [picture.shape for picture in pictures]]
+    data = [picture.tobytes() for picture in pictures]
+    weighed = [value.numpy().tobytes() for value in network.state_dict().values()]
+    folder = hold_run(told, [*data, *weighed], fresh=fresh)
     with progress.stage("paint", settings.steps, "painting") as advance:
-        result = transfer_style(pictures[0], pictures[1:], network, settings, advance=advance)
+        result = transfer_style(
+            pictures[0], pictures[1:], network, settings, folder=folder, advance=advance
+        )
     write_bytes(encoded(result.picture, out), out)
+    if not result.stopped:
+        leave(folder)
+        forget_old_runs()
     if strip is not None:
         write_bytes(encoded(strip_of(result), strip), strip)
     return Stylized(out, strip, backbone, settings, result)
