@@ -27,6 +27,7 @@ Enlarging = Literal["nearest", "bilinear"]
 KINDS: tuple[Kind, ...] = get_args(Kind)
 SIDES = (8, 128)  # pixels
 SMALLEST = 2  # side of the smallest map: less has no room for a 3 x 3 kernel
+FIRST_CONTRAST = 0.1
 WIDTHS = (32, 64, 128, 256, 256, 256)
 
 
@@ -271,12 +272,13 @@ def check_side(side: int) -> None:
 
 
 def start_at(network: Convolutional, mean: Tensor) -> None:
-    """Let the last bias give the mean brightness, so that the first steps need not find it."""
+    """Let the last layer give the mean brightness, and little else, at first."""
     last = network.decoder[-1]
     layer = last.convolution if isinstance(last, Enlarged) else last
     assert isinstance(layer, nn.Conv2d | nn.ConvTranspose2d)
     assert layer.bias is not None
     with torch.no_grad():
+        layer.weight.mul_(FIRST_CONTRAST)
         layer.bias.copy_(mean.mean(dim=(1, 2)).clamp(0.02, 0.98).logit())
 
 

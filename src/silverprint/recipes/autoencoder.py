@@ -46,7 +46,7 @@ __all__ = ["AutoencoderSettings", "FittedAutoencoder", "train_autoencoder"]
 SAMPLE = 5000  # training pictures on which the curves' training loss is measured
 EVALUATED_TOGETHER = 500  # pictures
 CONVOLUTIONAL_RATE = 2e-3
-LINEAR_RATE = 0.03  # over the root of a picture's numbers, which is the size of a weight
+LINEAR_RATE = 0.06  # over the root of a picture's numbers, which is the size of a weight
 LOSSES: dict[str, Callable[[Tensor, Tensor], Tensor]] = {"mse": F.mse_loss, "l1": F.l1_loss}
 
 

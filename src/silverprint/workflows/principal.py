@@ -28,7 +28,7 @@ class Principal:
     def again(self, pictures: Flat, k: int) -> Flat:
         """Return pictures (n, numbers) made from k numbers each; they may leave 0..1 a little."""
         axes = self.axes[:k]
-        codes: Flat = (pictures - self.mean) @ axes.T
+        codes = (pictures - self.mean) @ axes.T
         return np.asarray(codes @ axes + self.mean, np.float32)
 
     def errors(self, clean: Flat, seen: Flat, counts: Iterable[int]) -> dict[int, float]:
