@@ -2,9 +2,9 @@
 
 Pictures are drawn one after another as k-means++ draws its first centres (Arthur and Vassilvitskii
 2007), with odds in proportion to uncertainty times the squared distance from all that were drawn or
-labelled before. Uncertainty is one less the margin between the two likeliest classes. The draw
-matters: always taking the highest of these products takes the oddest pictures, and did worse. So
-did either half alone; benchmarks/next.py has the comparison. numpy only.
+labelled before. Uncertainty is one less the margin between the two likeliest classes. It is a draw,
+because the highest products belong to the oddest pictures. benchmarks/next.py compares this with
+random picks, with either half alone and with other ways. numpy only.
 """
 
 import numpy as np
