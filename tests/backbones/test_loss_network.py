@@ -36,14 +36,21 @@ def judge(network: nn.Module, size: int = 32) -> LossNetwork:
 
 def test_maps_are_those_of_the_network_rectified() -> None:
     network = random_stack(3)
-    picture = torch.rand(1, 3, 20, 24)
+    picture = torch.rand(1, 3, 20, 24)  # larger than MARGIN
     found = judge(network)(picture, ["0", "2"])
     padded = F.pad(picture, [MARGIN] * 4, mode="reflect")
     mean, std = torch.tensor((0.5, 0.4, 0.3)), torch.tensor((0.2, 0.3, 0.4))
     first = network[0]((padded - mean.view(1, 3, 1, 1)) / std.view(1, 3, 1, 1))
-    assert torch.allclose(found["0"], F.relu(first)[0], atol=1e-5)
-    assert torch.allclose(found["2"], F.relu(network[2](F.relu(first)))[0], atol=1e-5)
-    assert found["0"].shape == (32, 20 + 2 * MARGIN, 24 + 2 * MARGIN)
+    inside = (0, slice(None), slice(MARGIN, -MARGIN), slice(MARGIN, -MARGIN))
+    assert torch.allclose(found["0"], F.relu(first)[inside], atol=1e-5)
+    assert torch.allclose(found["2"], F.relu(network[2](F.relu(first)))[inside], atol=1e-5)
+    assert found["0"].shape == (32, 20, 24)
+
+
+def test_padding_by_zeros_is_not_seen() -> None:
+    flat = judge(Strided())(torch.full((1, 3, 24, 24), 0.7), ["stem", "second"])
+    for maps in flat.values():
+        assert torch.allclose(maps, maps[:, :1, :1].expand_as(maps), atol=1e-6)
 
 
 def test_the_picture_is_enlarged_by_the_first_layers_step() -> None:
@@ -53,7 +60,7 @@ def test_the_picture_is_enlarged_by_the_first_layers_step() -> None:
     assert {name: found.reduction for name, found in judging.maps.items()} == {
         "stem": 1, "act": 1, "pool": 2, "second": 2, "narrow": 2,
     }  # fmt: skip
-    assert judging(torch.rand(1, 3, 16, 16), ["stem"])["stem"].shape == (40, 32, 32)
+    assert judging(torch.rand(1, 3, 24, 24), ["stem"])["stem"].shape == (40, 24, 24)
     assert judging.choose_layers() == ("stem", "second")
     assert judging.choose_content_layer() == "second"
 
@@ -63,7 +70,7 @@ def test_maxima_become_averages_and_nothing_is_overwritten() -> None:
     judging = judge(network)
     assert isinstance(network.pool, nn.AvgPool2d)
     assert not network.act.inplace
-    picture = torch.rand(1, 3, 16, 16, requires_grad=True)
+    picture = torch.rand(1, 3, 24, 24, requires_grad=True)
     maps = judging(picture, ["pool"])["pool"]
     assert torch.allclose(maps, F.avg_pool2d(judging(picture, ["act"])["act"], 2))
     maps.sum().backward()
@@ -75,7 +82,7 @@ def test_what_comes_after_the_last_layer_is_not_run() -> None:
     network = Strided()
     judging = judge(network)
     before = network.ran_late
-    judging(torch.rand(1, 3, 16, 16), ["second", "stem"])
+    judging(torch.rand(1, 3, 24, 24), ["second", "stem"])
     assert network.ran_late == before
     assert not any(module._forward_hooks for module in network.modules())
 

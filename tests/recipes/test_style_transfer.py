@@ -145,15 +145,15 @@ def test_too_small_a_size_is_refused_with_the_least(network) -> None:
     with pytest.raises(ConfigError) as caught:
         scales_of(thin, chosen(size=48), network)
     assert str(caught.value) == (
-        "size 48 is too small: the picture would be 48 x 12, and layer '5' needs 16 pixels; "
-        "give --size 64 or more."
+        "size 48 is too small: the picture would be 48 x 12, and layer '5' needs 24 pixels; "
+        "give --size 96 or more."
     )
-    assert scales_of(thin, chosen(size=64), network) == [(16, 64)]
+    assert scales_of(thin, chosen(size=96), network) == [(24, 96)]
 
 
 def test_a_tiny_style_is_refused(network) -> None:
     with pytest.raises(
-        ConfigError, match="style 2 is 40 x 8 pixels; both sides must be at least 16"
+        ConfigError, match="style 2 is 40 x 8 pixels; both sides must be at least 24"
     ):
         transfer_style(painted(1), [painted(2), painted(3)[:8, :40]], network, chosen())
 

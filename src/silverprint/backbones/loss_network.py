@@ -23,7 +23,7 @@ from silverprint.errors import BackboneError, ConfigError
 from silverprint.models.vgg_encoder import random_stack, vgg19_encoder
 
 ENCODER, RANDOM = "vgg19-encoder", "random"
-MARGIN = 8  # pixels reflected around a picture, so that padding by zeros stays outside it
+MARGIN = 16  # pixels reflected around a picture, so that padding by zeros is seen outside it only
 DEEPEST = 4  # picture pixels that one pixel of a layer chosen unasked stands for, at most
 EACH = 3  # layers chosen unasked at each resolution
 NARROW = 32  # channels; a map of fewer says little of a style
@@ -90,7 +90,7 @@ class LossNetwork(nn.Module):
         if self.enlarged > 1:
             padded = F.interpolate(padded, scale_factor=self.enlarged, mode="bilinear")
         found = self._run((padded - self.mean) / self.std, set(layers))
-        return {layer: F.relu(maps[0]) for layer, maps in found.items()}
+        return {layer: F.relu(self._without_margin(layer, maps)) for layer, maps in found.items()}
 
     def choose_layers(self) -> tuple[str, ...]:
         """Return layers that serve for style: wide and fine ones, some at each resolution.
@@ -138,6 +138,12 @@ class LossNetwork(nn.Module):
                     f"layer {layer!r} is no feature map of {self.name}, which has, closest first: "
                     f"{', '.join(near[:LISTED])}{more}."
                 )
+
+    def _without_margin(self, layer: str, maps: Tensor) -> Tensor:
+        """Return (c, h, w): a map (1, c, h', w') without what was seen of the margin."""
+        side = MARGIN // self.maps[layer].reduction
+        height, width = maps.shape[2:]
+        return maps[0, :, side : height - side, side : width - side]
 
     @torch.no_grad()
     def _survey(self, size: int) -> dict[str, MapOf]:

@@ -37,7 +37,7 @@ from silverprint.training.randomness import own_randomness
 __all__ = ["StyleSettings", "transfer_style"]
 
 COARSEST = 80  # pixels of the longer side below which no scale is worth its while
-SMALLEST = 16  # pixels along the shorter side of any picture
+SMALLEST = 24  # pixels along the shorter side of any picture
 SMALLEST_MAP = 4  # pixels along the shorter side of the deepest layer's map
 TOGETHER = 20  # evaluations between two looks at the picture
 HISTORY = 20  # steps whose curvature L-BFGS remembers
