@@ -53,6 +53,11 @@ class VaeShape:
     couplings: int = 0
     classes: int = 0
 
+    def check(self) -> None:
+        """Raise ConfigError where the network cannot be built."""
+        if self.network == "cnn":
+            self.stages()
+
     def stages(self) -> list[int]:
         """Return the channels after each halving of a cnn.
 

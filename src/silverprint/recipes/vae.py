@@ -89,9 +89,8 @@ def train_vae(
     with own_randomness(settings.seed + fabric.global_rank):
         torch.manual_seed(settings.seed)  # every process begins with the same weights
         lesson = Lesson.of(train, validation, settings, fabric)
-        network = Vae(shape_of(train, settings, classes)).to(
-            fabric.device, memory_format=torch.channels_last
-        )
+        network = Vae(shape_of(train, settings, classes)).to(fabric.device)
+        network = network.to(memory_format=torch.channels_last)
         model: Any = fabric.setup_module(network)
         state = _state(network, settings, lesson, folder)
         state.take_up()
@@ -138,9 +137,9 @@ def learn_for_an_epoch(
         rate, beta = _set_rates(state.optimiser, settings, done, every)
         batch = lesson.pictures.take(batches[step])
         pixels = draw_pixels(batch.pixels, lesson.binary, state.chance)
-        noise = torch.randn(settings.samples, len(batch), settings.latent, generator=state.chance)
-        share = share_of(pixels, fabric), share_of(noise.to(pixels.device).mT, fabric).mT
-        terms = model(*share, share_of(batch.targets, fabric))
+        noise = torch.randn(len(batch), settings.samples, settings.latent, generator=state.chance)
+        noise = share_of(noise.to(pixels.device), fabric).transpose(0, 1)
+        terms = model(share_of(pixels, fabric), noise, share_of(batch.targets, fabric))
         # Of the whole batch; gradients are means over the processes.
         loss = losses_of(terms, beta, settings.free_bits).sum() * (fabric.world_size / len(batch))
         fabric.backward(loss)
@@ -189,6 +188,14 @@ def draw_pixels(pixels: Tensor, binary: bool, chance: torch.Generator) -> Tensor
         return values
     drawn = torch.rand(values.shape, generator=chance).to(values.device)
     return (drawn < values).float()
+
+
+def drawn(vae: Vae, data: PixelData, seed: int) -> tuple[Tensor, Tensor]:
+    """Return pictures as their likelihood takes them, (n, C, S, S) float32, and labels (n,)."""
+    binary = vae.shape.likelihood == "bernoulli"
+    chance = torch.Generator().manual_seed(seed)
+    pixels = draw_pixels(torch.as_tensor(data.pixels), binary, chance)
+    return pixels, torch.as_tensor(data.targets)
 
 
 def shape_of(train: PixelData, settings: VaeSettings, classes: int) -> VaeShape:

@@ -32,14 +32,15 @@ def line_chart(curves: Sequence[Curve], label: str, best: str = "low") -> Markup
     Args:
         curves: at least one finite value in all.
         label: what a screen reader says.
-        best: "low" for losses, "high" for accuracies, which are written in percent.
+        best: "low" for losses, "high" for accuracies, which are written in percent; "none" for what
+            is neither good nor bad.
     """
     # Quiet training curves first, so that what matters is drawn over them.
     ordered = sorted(curves, key=lambda curve: "train" not in curve.name.lower())
     legend = 16 * len(ordered)
     epochs = max(len(curve.values) for curve in ordered)
     values = [value for curve in ordered for value in curve.values if math.isfinite(value)]
-    if best == "low" and 0 <= min(values) < 0.4 * max(values):
+    if best != "high" and 0 <= min(values) < 0.4 * max(values):
         values.append(0.0)
     height = legend + 206
     across = Scale(1, max(epochs, 2), 44, WIDTH - 12, epoch_ticks(epochs))
@@ -56,7 +57,8 @@ def line_chart(curves: Sequence[Curve], label: str, best: str = "low") -> Markup
         y = 8 + 16 * row
         parts.append(element("path", d=f"M44 {y}h26", class_=style))
         parts.append(text(77, y + 4, shorten(curve.name, 36), class_="name"))
-    parts.append(_best_point(ordered[-1] if epochs else None, across, up, best))
+    if best != "none":
+        parts.append(_best_point(ordered[-1] if epochs else None, across, up, best))
     return svg(WIDTH, height, parts, label)
 
 
@@ -123,8 +125,8 @@ def reliability_diagram(
         plain, points = _reliability_points(before, across, up)
         parts.append(_through(points, "before"))
         for row, (x, y) in zip(plain, points, strict=True):
-            tip = element("title", f"before calibration: {_reliability_tip(row, noun)}")
-            parts.append(element("circle", tip, cx=x, cy=y, r=3, class_="before"))
+            said = element("title", f"before calibration: {_reliability_tip(row, noun)}")
+            parts.append(element("circle", said, cx=x, cy=y, r=3, class_="before"))
     filled, points = _reliability_points(bins, across, up)
     parts.append(_through(points, "solid thin"))
     for row, (x, y) in zip(filled, points, strict=True):

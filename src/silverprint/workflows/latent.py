@@ -1,0 +1,241 @@
+"""`generate sample` and `generate walk`: pictures out of codes, by ONNX Runtime alone."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import NormalDist
+from typing import Any, Literal, get_args
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from silverprint.errors import ConfigError, closest
+from silverprint.reports.page import make_folder, unwritable
+from silverprint.runtime.generative import GenerativeBundle, Pictures, read_generative
+from silverprint.runtime.sheets import sheet, to_bytes
+
+Way = Literal["spherical", "linear"]
+KINDS = (".png", ".jpg", ".jpeg", ".webp")
+MOST_ON_A_SHEET, MOST = 4096, 1_000_000
+COLUMNS = 16
+EDGE = 0.02  # of the normal distribution, left out at either end of a grid
+Codes = NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class Sampled:
+    """What was made.
+
+    Attributes:
+        out: the sheet, or the folder of single files.
+        count: how many pictures.
+        classes: of each, where the network is told the class.
+    """
+
+    out: Path
+    count: int
+    classes: tuple[str, ...]
+
+
+def sample(
+    model: Path, out: Path, *, count: int = 64, class_name: str | None = None, seed: int = 0,
+    temperature: float = 1.0,
+) -> Sampled:  # fmt: skip
+    """Make pictures out of random codes of N(0, I).
+
+    Args:
+        model: bundle of a vae or gan.
+        out: a sheet, by its ending; a name without one is a folder for single files.
+        count: how many.
+        class_name: what to make, of a network that is told; None makes all classes in turn.
+        seed: of the codes: the first pictures are the same however many are made.
+        temperature: codes are multiplied by it; under 1 they keep to what is usual.
+
+    Raises:
+        SilverprintError: the bundle, a setting or the place of the pictures will not do.
+    """
+    one_sheet = check_place(out)
+    most = MOST_ON_A_SHEET if one_sheet else MOST
+    if not 1 <= count <= most:
+        more = "; name a folder for more" if one_sheet else ""
+        raise ConfigError(f"--n must lie within 1..{most}{more}; got {count}.")
+    if not 0 <= temperature <= 10:
+        raise ConfigError(f"--temperature must lie within 0..10; got {temperature:g}.")
+    bundle = read_generative(model, ("vae", "gan"))
+    labels = labels_of(bundle, class_name, count)
+    pictures = bundle.decode(np.float32(temperature) * random_codes(bundle, count, seed), labels)
+    if one_sheet:
+        across = len(bundle.classes) if labels is not None and class_name is None else 0
+        write_sheet([pictures], out, across if 0 < across <= 2 * COLUMNS else _columns(count))
+    else:
+        _write_files(pictures, out)
+    told = () if labels is None else tuple(bundle.classes[label] for label in labels)
+    return Sampled(out, count, told)
+
+
+def walk(
+    model: Path, out: Path, *, between: tuple[str, str] | None = None, grid: bool = False,
+    steps: int = 12, walks: int = 6, way: Way | None = None, class_name: str | None = None,
+    seed: int = 0,
+) -> dict[str, Any]:  # fmt: skip
+    """Walk from code to code and make a picture at every step.
+
+    Args:
+        model: bundle of a vae or gan; of an autoencoder between two pictures.
+        out: the sheet.
+        between: two pictures to begin and end at, in place of random codes.
+        grid: cover the whole plane of a network with two numbers a code.
+        steps: pictures of a walk, both ends included; of a grid's side.
+        walks: how many, between random codes.
+        way: "spherical" keeps to lengths that codes of N(0, I) have; "linear" goes straight; None
+            takes the former, but for an autoencoder, whose codes have no such lengths.
+        class_name: as of `sample`; None takes the first class.
+        seed: of the random codes.
+
+    Returns:
+        What was done, as plain JSON types.
+
+    Raises:
+        SilverprintError: the bundle, a setting, a picture or the sheet's place will not do.
+    """
+    if not check_place(out):
+        raise ConfigError(f"--out {out}: a walk is one sheet; name a {', '.join(KINDS)} file.")
+    if between is not None and grid:
+        raise ConfigError("--between walks from picture to picture and --grid over all; give one.")
+    if not (2 <= steps <= 64 and 1 <= walks <= 64):
+        raise ConfigError(
+            f"--steps must lie within 2..64 and --walks within 1..64; got {steps} and {walks}."
+        )
+    if way is not None and way not in get_args(Way):
+        near = closest(way, get_args(Way))
+        raise ConfigError(f"--way must be one of spherical, linear; got {way!r}.{near}")
+    bundle = read_generative(model, ("vae", "autoencoder") if between else ("vae", "gan"))
+    way = way or ("linear" if bundle.task == "autoencoder" else "spherical")
+    first = bundle.classes[0] if bundle.conditional and class_name is None else class_name
+    if grid:
+        codes, told = _plane(bundle, steps), "grid"
+    elif between is not None:
+        labels = labels_of(bundle, first, 2)
+        ends = bundle.encode(np.stack([bundle.read(file) for file in between]), labels)
+        codes, told = interpolate(ends[:1], ends[1:], steps, way), f"{way} between two pictures"
+    else:
+        ends = random_codes(bundle, 2 * walks, seed)
+        codes = interpolate(ends[::2], ends[1::2], steps, way)
+        told = f"{way} between random codes"
+    pictures = bundle.decode(codes, labels_of(bundle, first, len(codes)))
+    write_sheet([pictures], out, steps, gap=0 if grid else 2)
+    return {"sheet": str(out), "walk": told, "pictures": len(pictures)}
+
+
+def interpolate(begin: Codes, end: Codes, steps: int, way: Way) -> Codes:
+    """Return (n * steps, k) codes from each of `begin` (n, k) to that of `end`, walk by walk.
+
+    Codes of N(0, I) all have about the same length, and the straight way passes below it. The
+    spherical one turns the direction evenly and changes the length evenly.
+    """
+    share = np.linspace(0, 1, steps, dtype=np.float64)[None, :, None]
+    first, last = begin[:, None].astype(np.float64), end[:, None].astype(np.float64)
+    path: NDArray[np.float64] = (1 - share) * first + share * last
+    if way == "linear":
+        return path.reshape(-1, begin.shape[1]).astype(np.float32)
+    lengths = [_length(one) for one in (first, last)]
+    ways = first / lengths[0], last / lengths[1]
+    angle = np.arccos((ways[0] * ways[1]).sum(-1, keepdims=True).clip(-1, 1)).clip(1e-6, None)
+    turned = np.sin((1 - share) * angle) * ways[0] + np.sin(share * angle) * ways[1]
+    path = turned / _length(turned) * ((1 - share) * lengths[0] + share * lengths[1])
+    return path.reshape(-1, begin.shape[1]).astype(np.float32)
+
+
+def _length(codes: NDArray[np.float64]) -> NDArray[np.float64]:
+    length: NDArray[np.float64] = np.sqrt((codes**2).sum(-1, keepdims=True) + 1e-24)
+    return length
+
+
+def plane(side: int) -> Codes:
+    """Return (side * side, 2) codes that share N(0, I) evenly, the first number growing rightward.
+
+    The second number grows upward, as in a chart.
+    """
+    marks = [NormalDist().inv_cdf(p) for p in np.linspace(EDGE, 1 - EDGE, side)]
+    across, up = np.meshgrid(marks, marks[::-1])
+    return np.stack([across.ravel(), up.ravel()], axis=1).astype(np.float32)
+
+
+def random_codes(bundle: GenerativeBundle, count: int, seed: int) -> Codes:
+    """Return codes (n, k) of N(0, I)."""
+    chance = np.random.default_rng(seed)
+    return chance.standard_normal((count, bundle.code_size)).astype(np.float32)
+
+
+def labels_of(
+    bundle: GenerativeBundle, class_name: str | None, count: int
+) -> NDArray[np.int64] | None:
+    """Return the class of each picture for a network that is told it, else nothing.
+
+    Raises:
+        ConfigError: the class is unknown, or the network is told none.
+    """
+    if not bundle.conditional:
+        if class_name is not None:
+            raise ConfigError(
+                f"{bundle.path} was not told classes when it learned, so --class {class_name} "
+                "cannot be asked of it; train with --conditional."
+            )
+        return None
+    if class_name is None:
+        return np.arange(count, dtype=np.int64) % len(bundle.classes)
+    if class_name not in bundle.classes:
+        raise ConfigError(
+            f"--class must be one of {', '.join(bundle.classes)}; got {class_name!r}."
+            f"{closest(class_name, bundle.classes)}"
+        )
+    return np.full(count, bundle.classes.index(class_name), np.int64)
+
+
+def check_place(out: Path) -> bool:
+    """Say whether a sheet is asked for; else a folder of single files.
+
+    Raises:
+        ConfigError: it can be neither.
+    """
+    if not out.suffix or out.is_dir():
+        if out.exists() and not out.is_dir():
+            raise ConfigError(f"--out {out} is a file; name a new folder, or a .png file.")
+        return False
+    if out.suffix.lower() not in KINDS:
+        raise ConfigError(
+            f"--out {out}: name a sheet that ends with {', '.join(KINDS)}, or a folder."
+        )
+    if not out.absolute().parent.is_dir():
+        raise ConfigError(f"--out {out}: there is no such folder; make it, or name another place.")
+    return True
+
+
+def write_sheet(rows: Sequence[Pictures], out: Path, columns: int, gap: int = 2) -> None:
+    """Write pictures side by side."""
+    try:
+        Image.fromarray(sheet(rows, columns=columns, gap=gap)).save(out)
+    except OSError as error:
+        raise unwritable(out, error) from None
+
+
+def _write_files(pictures: Pictures, folder: Path) -> None:
+    make_folder(folder)
+    digits = max(4, len(str(len(pictures))))
+    for number, pixels in enumerate(to_bytes(pictures)):
+        Image.fromarray(pixels).save(folder / f"{number:0{digits}}.png")
+
+
+def _columns(count: int) -> int:
+    return max(1, min(2 * COLUMNS, round(math.sqrt(count))))
+
+
+def _plane(bundle: GenerativeBundle, side: int) -> Codes:
+    if bundle.code_size != 2:
+        raise ConfigError(
+            f"--grid covers a plane, and codes of {bundle.path} have {bundle.code_size} numbers, "
+            "not 2; train with --latent 2, or leave --grid out."
+        )
+    return plane(side)
