@@ -221,6 +221,11 @@ def next_(_: Path, rounds: int, folder: Path) -> str:
     return timed(command, folder / "cache")[1]
 
 
+def autoencoders(_: Path, rounds: int, __: Path) -> str:
+    """Autoencoders against PCA, the denoiser's gain, the checkerboard."""
+    return timed([sys.executable, HERE / "autoencoders.py", "--seeds", str(rounds)])[1]
+
+
 SECTIONS = {
     "extraction": extraction,
     "training": training,
@@ -239,6 +244,7 @@ SECTIONS = {
     "next": next_,
     "conformal": conformal,
     "door": door,
+    "autoencoders": autoencoders,
     **networks.SECTIONS,
 }
 
