@@ -119,12 +119,7 @@ def build_gan(
     Raises:
         ConfigError: the pictures are too small or too large.
     """
-    least, most = SIDES
-    if not least <= shape[1] <= most:
-        raise ConfigError(
-            f"a gan makes pictures of {least} to {most} pixels; got {shape[1]}; give another "
-            "--size."
-        )
+    check_side(shape[1])
     generator = Generator(shape, code_size, width, classes, upsampling)
     for layer in generator.modules():
         if isinstance(layer, nn.Linear | nn.Conv2d | nn.ConvTranspose2d):
@@ -134,6 +129,19 @@ def build_gan(
         generator.to(memory_format=torch.channels_last),
         discriminator.to(memory_format=torch.channels_last),
     )
+
+
+def check_side(side: int) -> None:
+    """Refuse pictures that are too small or too large.
+
+    Raises:
+        ConfigError: they are.
+    """
+    least, most = SIDES
+    if not least <= side <= most:
+        raise ConfigError(
+            f"a gan makes pictures of {least} to {most} pixels; got {side}; give another --size."
+        )
 
 
 class _Doubling(nn.Sequential):

@@ -1,0 +1,184 @@
+"""A gan as one HTML file: what it makes, how that grew, and how its two networks got along."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from silverprint.reports import background
+from silverprint.reports.autoencoder import Row, sheet_image
+from silverprint.reports.contents import Curve, Report
+from silverprint.reports.figures import line_chart
+from silverprint.reports.markup import (
+    NARROW_SPACE,
+    Markup,
+    Section,
+    element,
+    join,
+    percent,
+    table,
+)
+from silverprint.reports.page import opening, page
+
+ACROSS = 10  # pictures side by side
+STAGES = 8  # epochs shown in the strip
+CHARTS = (
+    ("Losses", "each of its own network; neither need fall", "loss"),
+    ("Answers", "the discriminator's, to both kinds", "answer"),
+    ("Balance", "measured on held-out pictures", ""),
+)
+MEASURES = {
+    "frechet": "Frechet distance of made pictures",
+    "floor": "Frechet distance of real pictures that were learned from",
+    "precision": "made pictures that lie among real ones",
+    "recall": "real pictures that lie among made ones",
+    "sure": "made pictures of which the classifier is sure (0.9)",
+    "sure_of_real": "real pictures of which it is sure",
+    "agree": "made pictures seen as the class they were made as",
+}
+
+
+@dataclass(frozen=True)
+class GanReport:
+    """Everything the page tells.
+
+    Attributes:
+        title: the dataset's name.
+        summary: the result in a sentence.
+        classes: what the networks were told; a sheet has them in turn.
+        sheet: (n, C, S, S) in 0..1, made pictures.
+        followed: (epochs, m, C, S, S), what the same codes made after each epoch.
+        made: (m, C, S, S) further made pictures.
+        nearest: the training picture most like each.
+        share: how near they are, as a share of what is usual.
+        verdict: figures of the judge; None without one.
+        words: how both networks got along.
+        curves: measures by epoch.
+        notices: as of `Report`.
+        refused: as of `Report`.
+        seconds: as of `Report`.
+        provenance: as of `Report`.
+    """
+
+    title: str
+    summary: str
+    classes: Sequence[str]
+    sheet: NDArray[np.float32]
+    followed: NDArray[np.float32]
+    made: NDArray[np.float32]
+    nearest: NDArray[np.float32]
+    share: float
+    verdict: Mapping[str, Any] | None
+    words: str
+    curves: Sequence[Curve]
+    notices: Sequence[str] = ()
+    refused: Sequence[tuple[str, str]] = ()
+    seconds: Mapping[str, float] = field(default_factory=dict)
+    provenance: Mapping[str, str] = field(default_factory=dict)
+
+
+def render(report: GanReport) -> str:
+    """Return the whole page as text."""
+    same = Report(
+        title=report.title, summary="", classes=(), task="single-label", metrics={},
+        class_counts={}, notices=report.notices, refused=report.refused, seconds=report.seconds,
+        provenance=report.provenance,
+    )  # fmt: skip
+    top = opening("Silverprint gan", report.title, report.summary, _headline(report))
+    chapters = [
+        _sheet(report),
+        _growth(report),
+        _quality(report),
+        _nearest(report),
+        _balance(report),
+        background.reading(same),
+        background.timings(same),
+        background.provenance(same),
+    ]
+    return page(f"{report.title} – Silverprint gan", top, chapters)
+
+
+def _headline(report: GanReport) -> Markup:
+    if report.verdict is not None:
+        number = element("p", f"{report.verdict['frechet']:.2f}", class_="number")
+        sentence = (
+            f"Frechet distance to {report.verdict['n']:,} real pictures that were not learned "
+            f"from; as many that were are at {report.verdict['floor']:.2f}."
+        )
+    else:
+        spread = next(curve.values[-1] for curve in report.curves if curve.name == "spread")
+        number = element(
+            "p", f"{100 * spread:.0f}", element("small", f"{NARROW_SPACE}%"), class_="number"
+        )
+        sentence = "How far made pictures lie apart, as a share of how far real ones do."
+    words = element("div", element("p", sentence, class_="sentence"),
+                    element("p", report.words, class_="aside"))  # fmt: skip
+    return element("div", number, words, class_="headline")
+
+
+def _sheet(report: GanReport) -> Section:
+    words = f"{len(report.sheet)} pictures, none of them chosen."
+    if report.classes:
+        words += f" Of each class in turn: {', '.join(report.classes[:ACROSS])}"
+        words += ", …" if len(report.classes) > ACROSS else "."
+    figure = sheet_image([Row("made", report.sheet)], ACROSS, "Made pictures")
+    return Section("made", "Made pictures",
+                   element("figure", figure, element("figcaption", words)))  # fmt: skip
+
+
+def _growth(report: GanReport) -> Section:
+    epochs = len(report.followed)
+    chosen = sorted({round(k) for k in np.geomspace(1, epochs, min(STAGES, epochs))})
+    rows = [Row(f"epoch {epoch}", report.followed[epoch - 1]) for epoch in chosen]
+    words = f"The same codes after epoch {', '.join(map(str, chosen))}, from top to bottom."
+    figure = sheet_image(rows, report.followed.shape[1], "How pictures grew")
+    return Section("growth", "How they grew",
+                   element("figure", figure, element("figcaption", words)))  # fmt: skip
+
+
+def _quality(report: GanReport) -> Section:
+    found = report.verdict
+    if found is None:
+        return Section("quality", "How real they look", Markup(""))
+    rows = [
+        [name, f"{found[key]:.2f}" if key in ("frechet", "floor") else percent(found[key])]
+        for key, name in MEASURES.items()
+        if found[key] is not None
+    ]
+    measures = table(["Measure", "Value"], rows, "As the classifier sees them", "figures")
+    shares = [[name, percent(share)] for name, share in found["classes"].items()]
+    classes = table(["Class", "Share"], shares, "What made pictures are seen as", "figures")
+    words = (
+        f"{found['n']:,} pictures of each kind, by the {found['features']:,} features of the "
+        "judge. Frechet distances compare only under the same judge with as many pictures."
+    )
+    if found["missing"]:
+        words += f" Hardly any are made of: {', '.join(found['missing'])}."
+    body = element("div", element("div", measures), element("div", classes), class_="pair")
+    return Section("quality", "How real they look", join((element("p", words), body)))
+
+
+def _nearest(report: GanReport) -> Section:
+    rows = [Row("made", report.made), Row("training", report.nearest)]
+    words = (
+        "Made pictures over the training picture most like each, pixel by pixel. Their distance is "
+        f"{percent(report.share)} of what it is for pictures that were not learned from; far less "
+        "would say that training pictures are copied."
+    )
+    figure = sheet_image(rows, ACROSS, "Made pictures and the nearest training pictures")
+    return Section("nearest", "Are they copies?",
+                   element("figure", figure, element("figcaption", words)))  # fmt: skip
+
+
+def _balance(report: GanReport) -> Section:
+    left, charts = list(report.curves), []
+    for title, what, part in CHARTS:
+        group = [curve for curve in left if part in curve.name]
+        left = [curve for curve in left if curve not in group]
+        if group:
+            chart = line_chart(group, f"{title} by epoch: {what}", "none")
+            charts.append(element("div", element("h3", f"{title}, {what}"), chart))
+    body = join((element("p", report.words), element("div", *charts, class_="pair")))
+    return Section("balance", "How both got along", body)
