@@ -51,8 +51,9 @@ class Taste:
         if self.temperature == 0:
             return int(logits.argmax())
         order = np.argsort(-logits, kind="stable")[: self.top_k or None]
-        scaled = logits[order].astype(np.float64) / self.temperature
-        likely = np.exp(scaled - scaled[0]).cumsum()
+        behind = logits[order].astype(np.float64) - logits[order[0]]
+        with np.errstate(over="ignore"):  # what is infinitely far behind is never drawn
+            likely = np.exp(behind / self.temperature).cumsum()
         likely /= likely[-1]
         kept = int(np.searchsorted(likely, self.top_p)) + 1 if self.top_p < 1 else len(likely)
         return int(order[np.searchsorted(likely[:kept], random.random() * likely[kept - 1])])
