@@ -48,7 +48,7 @@ class GanReport:
         title: the dataset's name.
         summary: the result in a sentence.
         classes: what the networks were told; a sheet has them in turn.
-        sheet: (n, C, S, S) in 0..1, made pictures.
+        sheet: (n, C, S, S) in 0..1, made pictures, n being a multiple of ACROSS.
         followed: (epochs, m, C, S, S), what the same codes made after each epoch.
         made: (m, C, S, S) further made pictures.
         nearest: the training picture most like each.
@@ -123,7 +123,9 @@ def _sheet(report: GanReport) -> Section:
     if report.classes:
         words += f" Of each class in turn: {', '.join(report.classes[:ACROSS])}"
         words += ", …" if len(report.classes) > ACROSS else "."
-    figure = sheet_image([Row("made", report.sheet)], ACROSS, "Made pictures")
+    rows = [Row("made", report.sheet[start : start + ACROSS])
+            for start in range(0, len(report.sheet), ACROSS)]  # fmt: skip
+    figure = sheet_image(rows, ACROSS, "Made pictures")
     return Section("made", "Made pictures",
                    element("figure", figure, element("figcaption", words)))  # fmt: skip
 
