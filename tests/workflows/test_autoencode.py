@@ -98,6 +98,7 @@ def test_a_denoiser_is_measured_under_noise(tmp_path) -> None:
     gained = figures["psnr"] - figures["noisy_psnr"]
     assert figures["psnr_gained"] == pytest.approx(gained)
     assert "under masking noise of strength 0.5" in found.summary()
+    assert found.measured.same_k is None
 
 
 def test_the_report_shows_rows_curves_and_pca(tmp_path) -> None:
@@ -163,10 +164,10 @@ def test_principal_axes_are_the_best_and_found_by_doubling_back() -> None:
     singular = np.linalg.svd(values - values.mean(axis=0), compute_uv=False)
     expected = (singular[5:] ** 2).sum() / values.size
     assert mean_square(principal.again(values, 5), values) == pytest.approx(expected, rel=1e-3)
-    errors = principal.errors(values, values, range(1, 21))
+    errors = {k: principal.error(values, values, k) for k in range(1, 21)}
     for k in (1, 7, 20):
-        assert principal.enough(values, values, errors[k]) == k
-    assert principal.enough(values, values, errors[20] / 2) is None
+        assert principal.enough(values, errors[k]) == k
+    assert principal.enough(values, errors[20] / 2) is None
 
 
 # ---- reconstruct ----

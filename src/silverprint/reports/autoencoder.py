@@ -56,7 +56,7 @@ class AutoencoderReport:
         code_size: numbers a picture becomes.
         numbers: values of a picture.
         noisy: whether it takes noise off.
-        samples: rows of some pictures, from the worst to the best.
+        samples: rows of some pictures, evenly drawn.
         worst: rows of the worst.
         best: rows of the best.
         pca: numbers a picture -> mean squared error of PCA with so many.
@@ -95,7 +95,12 @@ def render(report: AutoencoderReport) -> str:
     kind = "denoiser" if report.noisy else "autoencoder"
     top = opening(f"Silverprint {kind}", report.title, report.summary, _headline(report))
     chapters = [
-        _pictures("pictures", "In and out", report.samples, "From the worst to the best, evenly."),
+        _pictures(
+            "pictures",
+            "In and out",
+            report.samples,
+            f"Drawn evenly from the {report.split} pictures.",
+        ),
         _against_pca(report),
         _pictures("worst", "The worst", report.worst, "By PSNR, the lowest first."),
         _pictures("best", "The best", report.best, "By PSNR, the highest first."),
@@ -190,11 +195,12 @@ def _against_pca(report: AutoencoderReport) -> Section:
     known = [name for name in WORDS if name in report.measures]
     rows = [[WORDS[name], _written(name, report.measures[name])] for name in known]
     figures = table(["Measure", "Value"], rows, f"On the {report.split} pictures", "figures")
-    words = (
-        "All pictures are cut to 0..1. PCA is the best that weighted sums can do with so many "
-        "numbers; it was fitted to the same training pictures"
+    words = "All pictures are cut to 0..1. PCA was fitted to the same training pictures, clean; "
+    words += (
+        "here it projects the noisy ones on its axes."
+        if report.noisy
+        else "it is the best that weighted sums can do with so many numbers."
     )
-    words += ", and projects the same noisy ones." if report.noisy else "."
     caption = element("figcaption", words)
     body = element("figure", element("div", element("div", chart), figures, class_="pair"), caption)
     return Section("measures", "Against PCA", body)

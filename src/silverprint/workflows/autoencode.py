@@ -54,7 +54,8 @@ class Measured:
         quality: (n,) PSNR of `made` in dB.
         measures: the figures, plain.
         pca: numbers a picture -> mean squared error of PCA with so many, cut to 0..1.
-        same_k: how many numbers PCA needs to come as close; None for more than were tried.
+        same_k: how many numbers PCA needs to come as close; None for more than were tried, and
+            under noise, where more numbers are not always better.
     """
 
     rows: NDArray[np.int64]
@@ -189,6 +190,7 @@ def measure(
     principal: Principal, network: Autoencoder,
 ) -> Measured:  # fmt: skip
     """Run pictures (n, C, S, S) through the files, and compare what comes out."""
+    clear = settings.noise == "none"
     rows = np.arange(0, len(pixels), -(-pixels.size // MEASURED_NUMBERS))
     clean = pixels[rows].astype(np.float32) / np.float32(255)
     seen = spoil_arrays(clean, settings.noise, settings.strength, settings.seed)
@@ -205,7 +207,7 @@ def measure(
         "pca_error": mean_square(by_pca.clip(0, 1), flat_clean),
         "pca_psnr": float(psnr(by_pca.clip(0, 1).reshape(clean.shape), clean).mean()),
     }
-    if settings.noise != "none":
+    if not clear:
         measures["noisy_psnr"] = float(psnr(seen, clean).mean())
         measures["psnr_gained"] = measures["psnr"] - measures["noisy_psnr"]
     if settings.kind == "linear":
@@ -214,8 +216,8 @@ def measure(
     counts = sorted({k, most, *(2**n for n in range(most.bit_length()))})
     return Measured(
         rows, clean, seen, made, quality, measures,
-        principal.errors(flat_clean, flat_seen, counts),
-        principal.enough(flat_clean, flat_seen, measures["error"]),
+        {count: principal.error(flat_clean, flat_seen, count) for count in counts},
+        principal.enough(flat_clean, measures["error"]) if clear else None,
     )  # fmt: skip
 
 

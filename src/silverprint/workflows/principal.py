@@ -1,7 +1,6 @@
 """The linear autoencoder that can be computed: PCA, by scikit-learn, as the measure of others."""
 
 from bisect import bisect_left
-from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -18,12 +17,10 @@ class Principal:
     Attributes:
         mean: (numbers,) of the pictures.
         axes: (K, numbers), the strongest first, orthonormal.
-        fitted: how many pictures they are of.
     """
 
     mean: Flat
     axes: Flat
-    fitted: int
 
     def again(self, pictures: Flat, k: int) -> Flat:
         """Return pictures (n, numbers) made from k numbers each; they may leave 0..1 a little."""
@@ -31,18 +28,17 @@ class Principal:
         codes = (pictures - self.mean) @ axes.T
         return np.asarray(codes @ axes + self.mean, np.float32)
 
-    def errors(self, clean: Flat, seen: Flat, counts: Iterable[int]) -> dict[int, float]:
-        """Return k -> mean squared error of `clean` made again from `seen`, cut to 0..1."""
-        return {k: mean_square(self.again(seen, k).clip(0, 1), clean) for k in counts}
+    def error(self, clean: Flat, seen: Flat, k: int) -> float:
+        """Return the mean squared error of `clean` made again from `seen`, cut to 0..1."""
+        return mean_square(self.again(seen, k).clip(0, 1), clean)
 
-    def enough(self, clean: Flat, seen: Flat, error: float) -> int | None:
-        """Return the least k that makes pictures as close as that, cut to 0..1; None for none."""
-        if not self.errors(clean, seen, [len(self.axes)])[len(self.axes)] <= error:
-            return None
-        counts = range(1, len(self.axes) + 1)
-        return 1 + bisect_left(
-            counts, True, key=lambda k: self.errors(clean, seen, [k])[k] <= error
+    def enough(self, clean: Flat, error: float) -> int | None:
+        """Return the least k that makes pictures as close as that; None for more than there are."""
+        most = len(self.axes)
+        k = 1 + bisect_left(
+            range(most), True, key=lambda k: self.error(clean, clean, k + 1) <= error
         )
+        return k if k <= most else None
 
 
 def fit_principal(pictures: NDArray[np.uint8], most: int, seed: int = 0) -> Principal:
@@ -55,9 +51,7 @@ def fit_principal(pictures: NDArray[np.uint8], most: int, seed: int = 0) -> Prin
     values = some.reshape(len(some), -1).astype(np.float32) / np.float32(255)
     most = min(most, len(values), numbers)
     pca = PCA(most, random_state=seed).fit(values)
-    return Principal(
-        pca.mean_.astype(np.float32), pca.components_.astype(np.float32), len(values)
-    )  # fmt: skip
+    return Principal(pca.mean_.astype(np.float32), pca.components_.astype(np.float32))
 
 
 def mean_square(one: NDArray[np.float32], other: NDArray[np.float32]) -> float:
