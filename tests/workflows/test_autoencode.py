@@ -8,12 +8,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 from silverprint.data.table import Dataset
 from silverprint.errors import BundleError, ConfigError, DataError
+from silverprint.models.autoencoders import build_autoencoder
 from silverprint.recipes.autoencoder import AutoencoderSettings
-from silverprint.runtime.generative import read_generative
+from silverprint.runtime.generative import GenerativeBundle, read_generative
 from silverprint.training.progress import Progress
 from silverprint.workflows import autoencode as workflow
 from silverprint.workflows.autoencode import autoencode
@@ -152,6 +154,26 @@ def test_a_folder_with_other_things_is_not_written_into(tmp_path) -> None:
     (tmp_path / "letter.txt").write_text("dear")
     with pytest.raises(ConfigError, match="is a folder with other files in it"):
         made(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("kind", "enlarging"),
+    [("linear", "nearest"), ("transposed", "nearest"), ("upsampling", "nearest"),
+     ("upsampling", "bilinear")],
+)  # fmt: skip
+@pytest.mark.parametrize("side", [16, 27])
+def test_every_kind_ships_as_it_is(tmp_path, kind, enlarging, side) -> None:
+    widths = () if kind == "linear" else (4, 8)
+    network = build_autoencoder(
+        kind, torch.full((3, side, side), 0.4), 5, widths=widths, enlarging=enlarging
+    ).eval()
+    assert workflow.write_parts(network, tmp_path) < 1e-4
+    bundle = GenerativeBundle(tmp_path, {})
+    pictures = torch.rand(70, 3, side, side, generator=torch.Generator().manual_seed(1))
+    with torch.no_grad():
+        expected = network.decode(network.encode(pictures)).clamp(0, 1).numpy()
+    made = bundle.decode(bundle.encode(pictures.numpy()))
+    np.testing.assert_allclose(made, expected, atol=1e-4)
 
 
 # ---- PCA ----
