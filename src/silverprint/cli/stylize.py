@@ -20,7 +20,7 @@ def stylize(
     style: Annotated[list[str], typer.Argument(help="Pictures whose strokes and colours come.")],
     out: Annotated[Path, typer.Option("--out", "-o", help="The result: a .png, .jpg or .webp file.")] = Path("stylized.png"),
     size: Annotated[int | None, typer.Option(help="Longer side of the result in pixels.", show_default="384")] = None,
-    steps: Annotated[int | None, typer.Option(help="Evaluations of the losses, over all scales.", show_default="200")] = None,
+    steps: Annotated[int | None, typer.Option(help="Evaluations of the losses, over all scales.", show_default="150")] = None,
     scales: Annotated[int | None, typer.Option(help="From coarse to fine, each twice the one before.", show_default="3")] = None,
     start: Annotated[str | None, typer.Option(help="Begin with content, noise or style.", show_default="content")] = None,
     keep_colours: Annotated[str | None, typer.Option(help="Keep the content's colours: none, luminance or histogram.", show_default="none")] = None,
@@ -37,7 +37,7 @@ def stylize(
     option: Annotated[list[str] | None, typer.Option("--set", help="KEY=VALUE: any other setting, such as optimiser=adam.")] = None,
     strip: Annotated[Path | None, typer.Option(help="A picture of the stages on the way.")] = None,
     fresh: Annotated[bool, typer.Option("--fresh", help="Forget a stopped run of the same command instead of going on.")] = False,
-    seed: Annotated[int | None, typer.Option(help="Of noise, and of random weights.", show_default="0")] = None,
+    seed: Annotated[int | None, typer.Option(help="Of what is random.", show_default="0")] = None,
     json: Annotated[bool, typer.Option("--json", help="Print one JSON object to stdout.")] = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress.")] = False,
 ) -> None:  # fmt: skip

@@ -50,12 +50,12 @@ class StyleSettings:
         scales: from coarse to fine, each twice the one before; fewer where it would get too coarse.
         style_size: longer side of the style pictures, as a multiple of the content's; they are
             never enlarged.
-        start: what the coarsest scale begins with.
+        start: what the coarsest scale begins with; "content" has soft blots of colour in it.
         keep_colours: "luminance" keeps the content's colours and takes brightness from the result;
             "histogram" gives the style pictures the content's mean and covariance of colours first.
         optimiser: "lbfgs" or "adam".
         learning_rate: of Adam, in units of the range from black to white.
-        seed: of the noise.
+        seed: of the noise and the blots.
         device: "auto", "cpu", "cuda" or "mps".
     """
 
@@ -66,7 +66,7 @@ class StyleSettings:
     layers: tuple[str, ...] = ()
     content_layers: tuple[str, ...] = ()
     blend: tuple[float, ...] = ()
-    steps: int = 200
+    steps: int = 150
     scales: int = 3
     style_size: float = 1.0
     start: Start = "content"

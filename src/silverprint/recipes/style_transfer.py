@@ -44,6 +44,7 @@ HISTORY = 20  # steps whose curvature L-BFGS remembers
 FLOOR = 0.3  # of a layer's mean spread: a channel that hardly speaks in the style is not made to
 FLAT = 0.1  # of a layer's size: what its spread counts as where the style is of one colour
 OUTSIDE = 10.0  # weight of values that no pixel can have
+BLOTS, BLOT = (16, 8, 4), 0.05  # pixels of the coarsest scale, and how strong, of 0..1
 EPSILON = 1e-3  # colour difference below which total variation is smooth
 CHECKPOINT = "style.safetensors"
 COLOURS = "pixels"  # the layer before the first
@@ -396,13 +397,21 @@ def limit(optimiser: torch.optim.Optimizer, steps: int) -> None:
 
 
 def begin(aim: Aim, styles: Sequence[Tensor], settings: StyleSettings) -> Tensor:
-    """Return the first picture."""
+    """Return the first picture.
+
+    The content gets soft blots of colour: strokes need something to grow from, and what grows from
+    a plain background is confetti of single pixels.
+    """
     if settings.start == "noise":
         return 0.5 + 0.1 * torch.randn(aim.content.shape).to(aim.content.device)
+    height, width = aim.content.shape[2:]
     if settings.start == "style":
-        height, width = aim.content.shape[2:]
         return resized(styles[0], (height, width))
-    return aim.content.clone()
+    blotted = aim.content.clone()
+    for side in BLOTS:
+        noise = BLOT * torch.randn(1, 3, height // side + 1, width // side + 1)
+        blotted += resized(noise.to(blotted.device) + 0.5, (height, width)) - 0.5
+    return blotted.clamp(0, 1)
 
 
 def share_steps(steps: int, scales: int) -> list[int]:
