@@ -9,6 +9,10 @@ style's, at the judge's own layers) and the content distance, both of them share
 content's style distance and of the content's variance. The mean over the judges is printed.
 
 The pictures lie in OUT, with a sheet of all: look at them, because no number is an eye.
+
+    python benchmarks/style.py OUT --gallery
+
+paints two contents in three styles with the defaults, and says how long each took.
 """
 
 import argparse
@@ -27,6 +31,7 @@ from silverprint.recipes.style_transfer import Aim, StyleSettings, to_tensor, tr
 from silverprint.runtime.images import decode
 from silverprint.workflows.stylize import with_layers
 
+CONTENTS, STYLES = ("janelle.png", "octopus.jpg"), ("hockney.jpg", "kahlo.jpg", "delaunay.jpg")
 FILES = {
     "vgg19-encoder": ("vgg19_normalised_conv3_1.safetensors", {}),
     "squeezenet1_0": ("squeezenet1_0.safetensors", {}),
@@ -62,6 +67,40 @@ def judged(
     return after.style / before.style, after.content
 
 
+def gallery(out: Path, pictures: Path) -> str:
+    """Paint every content in every style with the defaults; return a table of seconds."""
+    network = load_loss_network()
+    settings = with_layers(StyleSettings(), network)
+    rows, lines = [], []
+    for content in CONTENTS:
+        tiles = []
+        for style in STYLES:
+            given = [reduced(decode(pictures / file), 2048) for file in (content, style)]
+            began = time.process_time()
+            found = transfer_style(given[0], given[1:], network, settings)
+            seconds = time.process_time() - began
+            tiles.append(Image.fromarray(found.picture))
+            tiles[-1].save(out / f"{Path(content).stem}-{Path(style).stem}.png")
+            told = found.losses
+            lines.append((
+                Path(content).stem, Path(style).stem, found.steps, f"{found.seconds:.1f}",
+                f"{seconds:.1f}", f"{seconds / found.steps:.3f}", f"{told.content:.2f}",
+                f"{told.style:.4f}", f"{told.variation:.3f}",
+            ))  # fmt: skip
+            print(*lines[-1], flush=True)
+        height = min(tile.height for tile in tiles)
+        rows.append(np.concatenate([np.asarray(tile)[:height] for tile in tiles], axis=1))
+    width = max(row.shape[1] for row in rows)
+    padded = [
+        np.pad(row, ((0, 0), (0, width - row.shape[1]), (0, 0)), constant_values=255)
+        for row in rows
+    ]
+    Image.fromarray(np.concatenate(padded)).save(out / "gallery.png")
+    header = ("content", "style", "steps", "seconds", "CPU seconds", "CPU seconds a step",
+              "content loss", "style loss", "variation")  # fmt: skip
+    return table(header, lines)
+
+
 def main() -> None:
     """Paint with each, let the others judge, print a table."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
@@ -71,9 +110,13 @@ def main() -> None:
     parser.add_argument("--weights", type=Path)
     parser.add_argument("--content", default="janelle.png")
     parser.add_argument("--style", default="hockney.jpg")
+    parser.add_argument("--gallery", action="store_true")
     given = parser.parse_args()
     given.out.mkdir(parents=True, exist_ok=True)
     pictures = Path(os.environ["SILVERPRINT_DATA"]) / "style"
+    if given.gallery:
+        print(gallery(given.out, pictures))
+        return
     content = reduced(decode(pictures / given.content), 1024)
     style = reduced(decode(pictures / given.style), 1024)
     networks = load_all(given.weights)
