@@ -84,11 +84,13 @@ def course(text: Text, steps: int, bf16: bool) -> Callable[[], float]:
 
 def ours(text: Text, steps: int, settings: TextSettings, folder: Path) -> Callable[[], float]:
     """Return a function that learns for a short epoch and returns characters a second."""
-    needed = steps * settings.batch_size * settings.length + 1
+    rows = settings.batch_size or BATCH
+    needed = steps * rows * settings.length + 1
+    settings = replace(settings, batch_size=rows)
     part = Text(text.name, text.content[: needed + 1000], needed)
     fabric = start_fabric(settings.device, settings.precision)
     lesson = Lesson.of(part, settings, fabric)
-    reader = Reader(_network(part, settings), settings.batch_size)
+    reader = Reader(_network(part, settings), rows)
     state = _state(reader, settings, lesson, folder)
 
     def run() -> float:

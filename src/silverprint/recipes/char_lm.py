@@ -43,6 +43,7 @@ from silverprint.training.ticker import Ticker
 LOSSES = ("training loss", "validation loss")
 ONE_HOT = 256  # up to so many characters; more are embedded in so many numbers
 JUDGED_TOGETHER = 256  # steps
+STRIPS, STEPS = (8, 128), 256  # fewest and most strips; steps an epoch that are wished for
 
 
 @dataclass(frozen=True)
@@ -56,7 +57,8 @@ class TextSettings:
         embedding: numbers that stand for a character; 0 for one-hot; None for one-hot up to 256
             different characters and 256 numbers beyond.
         epochs: passes over the text.
-        batch_size: strips that are read side by side.
+        batch_size: strips that are read side by side; None for 8 to 128, so that even a short text
+            gives some 256 steps an epoch.
         length: characters of each strip a step, through which gradients go back.
         learning_rate: the highest.
         schedule: "cosine", "linear" or "constant", after the warm-up.
@@ -73,11 +75,11 @@ class TextSettings:
 
     width: int = 512
     layers: int = 2
-    dropout: float = 0.4
+    dropout: float = 0.25
     embedding: int | None = None
-    epochs: int = 20
-    batch_size: int = 128
-    length: int = 64
+    epochs: int = 12
+    batch_size: int | None = None
+    length: int = 40
     learning_rate: float = 3e-3
     schedule: Shape = "cosine"
     warm_up: float = 0.05
@@ -163,7 +165,7 @@ def train_char_lm(
         raise ConfigError("a text is read by one process; start `write train` without torchrun.")
     with own_randomness(settings.seed):
         lesson = Lesson.of(text, settings, fabric)
-        reader = Reader(_network(text, settings), settings.batch_size).to(fabric.device)
+        reader = Reader(_network(text, settings), lesson.rows).to(fabric.device)
         state = _state(reader, settings, lesson, folder)
         state.take_up()
         resumed = state.epoch
@@ -286,8 +288,11 @@ class Lesson:
         Raises:
             DataError: it is too short for the settings.
         """
-        rows, least = settings.batch_size, settings.batch_size * settings.length + 1
         teaches, judges = text.places(text.training), text.places(text.validation)
+        fewest, most = STRIPS
+        fitting = min(max(len(teaches) // (settings.length * STEPS), fewest), most)
+        rows = settings.batch_size or fitting
+        least = rows * settings.length + 1
         if len(teaches) < least or len(judges) < 2:
             raise DataError(
                 f"{text.name} is too short: {len(teaches):,} characters to learn from and "
@@ -303,6 +308,11 @@ class Lesson:
             for places in (teaches[: len(judges)], judges)
         )
         return cls(strips.to(fabric.device), settings.length, sample, held, fabric)
+
+    @property
+    def rows(self) -> int:
+        """Strips that are read side by side."""
+        return self.strips.shape[1]
 
     @property
     def steps(self) -> int:
