@@ -38,7 +38,7 @@ class VaeSettings:
         free_bits: nats a unit of the code may tell for nothing (prior "normal").
         samples: codes drawn a picture; from 2 on the importance-weighted bound is trained.
         patience: epochs without a better validation loss after which training stops.
-        clip: largest norm of the gradient; None for any.
+        clip: largest norm of the gradient.
         average: whether the moving average of the weights is judged and shipped.
         precision: of products; "auto" is bf16 where that is faster, f32 for an mlp.
         device: "auto", "cpu", "cuda" or "mps".
@@ -64,7 +64,7 @@ class VaeSettings:
     free_bits: float = 0.0
     samples: int = 1
     patience: int | None = None
-    clip: float | None = 200.0
+    clip: float = 200.0
     average: bool = True
     precision: Precision = "auto"
     device: Device = "auto"

@@ -15,6 +15,7 @@ from silverprint.reports.drawing import WIDTH, nice_scale, svg
 from silverprint.reports.figures import line_chart
 from silverprint.reports.markup import Markup, Section, element, join, shorten, table
 from silverprint.reports.page import opening, page
+from silverprint.runtime.sheets import in_rows
 
 CLASSES_TOLD = 12  # up to so many have a colour and a name
 WIDE = 2 * WIDTH
@@ -80,11 +81,11 @@ def render(report: VaeReport) -> str:
     )  # fmt: skip
     eyebrow = "Silverprint variational autoencoder"
     chapters = [
-        _sheet("samples", "Made from chance", [Row("samples", report.samples)], report.columns,
+        _sheet("samples", "Made from chance", _rows(report.samples, report.columns), report.columns,
                "Each from a code drawn from N(0, I): nobody's picture."),
         _sheet("reconstructions", "In and out", report.reconstructions, 12,
                f"Of the {report.split} pictures. Originals lie over what came back."),
-        _sheet("walks", "From picture to picture", [Row("walks", report.walks)], report.steps,
+        _sheet("walks", "From picture to picture", _rows(report.walks, report.steps), report.steps,
                "Each row walks from the code of one picture to that of another, keeping to lengths "
                "that codes of N(0, I) have."),
         _codes(report),
@@ -142,6 +143,10 @@ def _sheet(anchor: str, title: str, rows: Sequence[Row], columns: int, words: st
     return Section(anchor, title, figure)
 
 
+def _rows(pictures: NDArray[np.float32], columns: int) -> list[Row]:
+    return [Row("", row) for row in in_rows(pictures, columns)]
+
+
 def _codes(report: VaeReport) -> Section:
     parts = [element("p", report.collapse)]
     words = f"{len(report.points):,} {report.split} pictures: {report.axes}."
@@ -150,7 +155,7 @@ def _codes(report: VaeReport) -> Section:
     if report.grid is not None:
         pictures, side = report.grid
         told = "The decoder over the whole plane; each step holds the same share of N(0, I)."
-        image = sheet_image([Row("grid", pictures)], side, told)
+        image = sheet_image(_rows(pictures, side), side, told)
         parts.append(element("figure", image, element("figcaption", told)))
     return Section("codes", "What the codes hold", join(parts))
 

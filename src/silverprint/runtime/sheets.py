@@ -15,6 +15,14 @@ def to_bytes(pictures: NDArray[np.float32]) -> NDArray[np.uint8]:
     return np.repeat(pixels, 3 // pixels.shape[-1], axis=-1)
 
 
+def in_rows(pictures: NDArray[np.float32], columns: int) -> list[NDArray[np.float32]]:
+    """Cut pictures (n, C, S, S) into rows for `sheet`; the last is filled up with paper."""
+    missing = -len(pictures) % min(columns, len(pictures))
+    paper = np.ones((missing, *pictures.shape[1:]), np.float32)
+    whole = np.concatenate([pictures, paper])
+    return np.split(whole, len(whole) // min(columns, len(pictures)))
+
+
 def sheet(
     rows: Sequence[NDArray[np.float32]],
     *,

@@ -1,7 +1,6 @@
 """`generate sample` and `generate walk`: pictures out of codes, by ONNX Runtime alone."""
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import NormalDist
@@ -14,7 +13,7 @@ from PIL import Image
 from silverprint.errors import ConfigError, closest
 from silverprint.reports.page import make_folder, unwritable
 from silverprint.runtime.generative import GenerativeBundle, Pictures, read_generative
-from silverprint.runtime.sheets import sheet, to_bytes
+from silverprint.runtime.sheets import in_rows, sheet, to_bytes
 
 Way = Literal["spherical", "linear"]
 KINDS = (".png", ".jpg", ".jpeg", ".webp")
@@ -68,7 +67,7 @@ def sample(
     pictures = bundle.decode(np.float32(temperature) * random_codes(bundle, count, seed), labels)
     if one_sheet:
         across = len(bundle.classes) if labels is not None and class_name is None else 0
-        write_sheet([pictures], out, across if 0 < across <= 2 * COLUMNS else _columns(count))
+        write_sheet(pictures, out, across if 0 < across <= 2 * COLUMNS else _columns(count))
     else:
         _write_files(pictures, out)
     told = () if labels is None else tuple(bundle.classes[label] for label in labels)
@@ -125,7 +124,7 @@ def walk(
         codes = interpolate(ends[::2], ends[1::2], steps, way)
         told = f"{way} between random codes"
     pictures = bundle.decode(codes, labels_of(bundle, first, len(codes)))
-    write_sheet([pictures], out, steps, gap=0 if grid else 2)
+    write_sheet(pictures, out, steps, gap=0 if grid else 2)
     return {"sheet": str(out), "walk": told, "pictures": len(pictures)}
 
 
@@ -213,10 +212,10 @@ def check_place(out: Path) -> bool:
     return True
 
 
-def write_sheet(rows: Sequence[Pictures], out: Path, columns: int, gap: int = 2) -> None:
-    """Write pictures side by side."""
+def write_sheet(pictures: Pictures, out: Path, columns: int, gap: int = 2) -> None:
+    """Write pictures side by side, in rows."""
     try:
-        Image.fromarray(sheet(rows, columns=columns, gap=gap)).save(out)
+        Image.fromarray(sheet(in_rows(pictures, columns), columns=columns, gap=gap)).save(out)
     except OSError as error:
         raise unwritable(out, error) from None
 

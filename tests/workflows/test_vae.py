@@ -1,0 +1,158 @@
+"""`generate vae` as a function: a bundle that keeps its word, and samples and walks from it."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from silverprint.data.table import Dataset
+from silverprint.errors import ConfigError
+from silverprint.recipes.vae_settings import VaeSettings
+from silverprint.runtime.generative import read_generative
+from silverprint.training.progress import Progress
+from silverprint.workflows.latent import interpolate, plane, sample, walk
+from silverprint.workflows.vae import Measuring, make_vae
+
+SMALL = VaeSettings(latent=2, network="mlp", widths=(16,), epochs=2, batch_size=32, device="cpu")
+QUICK = Measuring(samples=3, pictures=10)
+CLASSES = ("dark", "middle", "bright")
+
+
+def shades(count: int = 90) -> Dataset:
+    chance = np.random.default_rng(0)
+    labels = np.arange(count) % 3
+    pixels = chance.integers(0, 60, (count, 16, 16)) + 80 * labels[:, None, None]
+    names = [f"{number}.png" for number in range(count)]
+    splits = np.repeat([0, 1, 2], [count - 30, 15, 15]).astype(np.int8)
+    return Dataset("shades", CLASSES, list(pixels.astype(np.uint8)), names, labels, splits)
+
+
+@pytest.fixture(scope="module")
+def bundles(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    root = tmp_path_factory.mktemp("vae")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("SILVERPRINT_CACHE", str(root / "cache"))
+        for name, settings in (
+            ("plain", SMALL),
+            ("told", replace(SMALL, conditional=True, latent=4, prior="flow")),
+        ):
+            make_vae(shades(), root / name, settings, Progress(quiet=True), measuring=QUICK)
+        assert not list((root / "cache" / "runs").iterdir())
+    return {name: root / name for name in ("plain", "told")}
+
+
+def test_the_bundle_tells_what_was_measured_and_how(bundles: dict[str, Path]) -> None:
+    told = read_generative(bundles["plain"], ["vae"]).manifest
+    found = told["metrics"]["test"]
+    assert found["negative_elbo"] == pytest.approx(found["reconstruction"] + found["divergence"])
+    assert (found["pictures"], found["nll_pictures"], found["samples"]) == (15, 10, 3)
+    assert found["units"] == 2
+    assert told["agreement"] < 1e-4
+    assert told["network"]["likelihood"] == "bernoulli"
+    assert told["classes"] == []
+    lines = (bundles["plain"] / "metrics.jsonl").read_text().splitlines()
+    assert [json.loads(line)["epoch"] for line in lines] == [1, 2]
+    page = (bundles["plain"] / "report.html").read_text()
+    for words in ("Made from chance", "In and out", "numbers of a code tell pictures apart",
+                  "The decoder over the whole plane", "Divergence from the prior"):  # fmt: skip
+        assert words in page
+    assert "middle" in page
+    assert "The decoder over the whole plane" not in (bundles["told"] / "report.html").read_text()
+
+
+def test_pictures_of_a_class_are_made_when_it_is_told(bundles, tmp_path) -> None:
+    made = sample(bundles["told"], tmp_path / "all.png", count=7)
+    assert made.classes == ("dark", "middle", "bright", "dark", "middle", "bright", "dark")
+    sample(bundles["told"], tmp_path / "bright", count=12, class_name="bright")
+    files = sorted((tmp_path / "bright").iterdir())
+    assert [file.name for file in files[:2]] == ["0000.png", "0001.png"]
+    assert len(files) == 12
+    with Image.open(files[0]) as picture:
+        assert picture.size == (16, 16)
+
+
+def test_samples_are_their_seeds_however_many(bundles, tmp_path) -> None:
+    for name, count, seed in (("a", 2, 0), ("b", 5, 0), ("c", 2, 1)):
+        sample(bundles["plain"], tmp_path / name, count=count, seed=seed)
+    read = [(tmp_path / name / "0001.png").read_bytes() for name in "abc"]
+    assert read[0] == read[1] != read[2]
+    sample(bundles["plain"], tmp_path / "cold", count=3, temperature=0)
+    assert len({file.read_bytes() for file in (tmp_path / "cold").iterdir()}) == 1
+
+
+def test_walks(bundles, tmp_path) -> None:
+    plain, out = bundles["plain"], tmp_path / "walk.png"
+    assert walk(plain, out, steps=5, walks=3) == {
+        "sheet": str(out), "walk": "spherical between random codes", "pictures": 15,
+    }  # fmt: skip
+    assert walk(plain, out, grid=True, steps=6)["pictures"] == 36
+    ends = []
+    for shade in (30, 220):
+        ends.append(str(tmp_path / f"{shade}.png"))
+        Image.new("L", (20, 16), shade).save(ends[-1])
+    told = walk(plain, out, between=(ends[0], ends[1]), way="linear", steps=4)
+    assert told["walk"] == "linear between two pictures"
+    assert walk(bundles["told"], out, between=(ends[0], ends[1]))["pictures"] == 12
+
+
+def test_a_spherical_walk_keeps_its_length_and_ends_where_it_should() -> None:
+    chance = np.random.default_rng(0)
+    begin, end = chance.standard_normal((2, 3, 8)).astype(np.float32)
+    for way in ("spherical", "linear"):
+        path = interpolate(begin, end, 5, way).reshape(3, 5, 8)  # type: ignore[arg-type]
+        np.testing.assert_allclose(path[:, 0], begin, atol=1e-6)
+        np.testing.assert_allclose(path[:, -1], end, atol=1e-6)
+    lengths = np.linalg.norm(interpolate(begin, end, 5, "spherical").reshape(3, 5, 8), axis=2)
+    between = np.linalg.norm(begin, axis=1), np.linalg.norm(end, axis=1)
+    np.testing.assert_allclose(lengths[:, 2], (between[0] + between[1]) / 2, rtol=1e-5)
+    np.testing.assert_allclose(interpolate(begin, begin, 3, "spherical")[1], begin[0], atol=1e-5)
+
+
+def test_a_plane_holds_equal_shares_and_grows_right_and_up() -> None:
+    codes = plane(5).reshape(5, 5, 2)
+    assert (np.diff(codes[:, :, 0], axis=1) > 0).all()
+    assert (np.diff(codes[:, :, 1], axis=0) < 0).all()
+    np.testing.assert_allclose(codes[2, 2], 0, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"class_name": "brigt"}, "--class must be one of dark, middle, bright; got 'brigt'. Did"),
+        ({"temperature": -1}, r"--temperature must lie within 0\.\.10; got -1"),
+        ({"count": 0}, r"--n must lie within 1\.\.4096; name a folder for more; got 0"),
+        ({"out": "a.gif"}, "name a sheet that ends with .png"),
+        ({"out": "no/where.png"}, "there is no such folder"),
+    ],
+)
+def test_what_cannot_be_sampled(bundles, tmp_path, change, words) -> None:
+    out = tmp_path / change.pop("out", "sheet.png")
+    with pytest.raises(ConfigError, match=words):
+        sample(bundles["told"], out, **change)
+
+
+def test_what_cannot_be_walked(bundles, tmp_path) -> None:
+    out = tmp_path / "walk.png"
+    for change, words in (
+        ({"grid": True}, "codes of .* have 4 numbers, not 2; train with --latent 2"),
+        ({"grid": True, "between": ("a", "b")}, "give one"),
+        ({"steps": 1}, r"--steps must lie within 2\.\.64"),
+        ({"way": "sferical"}, "--way must be one of spherical, linear; got 'sferical'. Did"),
+    ):
+        with pytest.raises(ConfigError, match=words):
+            walk(bundles["told"], out, **change)  # type: ignore[arg-type]
+    with pytest.raises(ConfigError, match="was not told classes when it learned"):
+        walk(bundles["plain"], out, class_name="dark")
+    with pytest.raises(ConfigError, match="a walk is one sheet"):
+        walk(bundles["plain"], tmp_path / "folder")
+
+
+def test_no_classes_no_conditions(tmp_path: Path) -> None:
+    loose = replace(shades(), classes=("only",), labels=np.zeros(90, np.int64))
+    with pytest.raises(ConfigError, match="shades has no classes to be told apart"):
+        make_vae(loose, tmp_path / "out", replace(SMALL, conditional=True), Progress(quiet=True))
+    with pytest.raises(ConfigError, match="--importance-samples must lie within"):
+        Measuring(samples=0)
