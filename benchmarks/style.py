@@ -27,7 +27,9 @@ from PIL import Image
 from common import table
 from silverprint.backbones.loss_network import LossNetwork, load_loss_network
 from silverprint.inspection.view import reduced
-from silverprint.recipes.style_transfer import Aim, StyleSettings, to_tensor, transfer_style
+from silverprint.recipes.style_losses import Aim
+from silverprint.recipes.style_pictures import to_tensor
+from silverprint.recipes.style_transfer import StyleSettings, transfer_style
 from silverprint.runtime.images import decode
 from silverprint.workflows.stylize import with_layers
 

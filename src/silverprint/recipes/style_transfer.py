@@ -19,15 +19,23 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import astuple, dataclass, field
 from pathlib import Path
-from typing import Any, Protocol, cast
+from typing import Any
 
-import numpy as np
 import torch
-import torch.nn.functional as F
-from numpy.typing import NDArray
 from torch import Tensor
 
 from silverprint.errors import ConfigError
+from silverprint.recipes.style_losses import Aim, Judge, Losses
+from silverprint.recipes.style_pictures import (
+    SMALLEST,
+    Pixels,
+    fitted,
+    keep_luminance,
+    recolour,
+    resized,
+    to_pixels,
+    to_tensor,
+)
 from silverprint.recipes.style_settings import StyleSettings
 from silverprint.training.checkpoint import load_checkpoint, save_checkpoint
 from silverprint.training.fabric import start_fabric
@@ -37,48 +45,11 @@ from silverprint.training.randomness import own_randomness
 __all__ = ["StyleSettings", "transfer_style"]
 
 COARSEST = 80  # pixels of the longer side below which no scale is worth its while
-SMALLEST = 24  # pixels along the shorter side of any picture
 SMALLEST_MAP = 4  # pixels along the shorter side of the deepest layer's map
 TOGETHER = 20  # evaluations between two looks at the picture
 HISTORY = 20  # steps whose curvature L-BFGS remembers
-FLOOR = 0.3  # of a layer's mean spread: a channel that hardly speaks in the style is not made to
-FLAT = 0.1  # of a layer's size: what its spread counts as where the style is of one colour
-OUTSIDE = 10.0  # weight of values that no pixel can have
 BLOTS, BLOT = (16, 8, 4), 0.05  # pixels of the coarsest scale, and how strong, of 0..1
-EPSILON = 1e-3  # colour difference below which total variation is smooth
 CHECKPOINT = "style.safetensors"
-COLOURS = "pixels"  # the layer before the first
-GREY = (0.299, 0.587, 0.114)  # ITU-R BT.601
-
-Pixels = NDArray[np.uint8]
-Matrix = Tensor  # (c, c)
-
-
-class Judge(Protocol):
-    """What judges pictures; `backbones.loss_network.LossNetwork` is one."""
-
-    maps: Any
-
-    def __call__(self, picture: Tensor, layers: Sequence[str]) -> dict[str, Tensor]:
-        """Return layer -> map (c, h, w) of a picture (1, 3, H, W) of 0..1."""
-
-
-@dataclass(frozen=True)
-class Losses:
-    """How far a picture is from what it shall be.
-
-    Attributes:
-        content: as a share of the content maps' variance.
-        style: as a share of the style's Gram matrices.
-        variation: mean length of the colour difference to the next pixel, of 0..1.
-    """
-
-    content: float
-    style: float
-    variation: float
-
-    def __str__(self) -> str:
-        return f"content {self.content:.3f} style {self.style:.4f} variation {self.variation:.4f}"
 
 
 @dataclass
@@ -158,113 +129,6 @@ def transfer_style(
         to_pixels(final), work.best_losses, work.stages, work.steps, sizes, work.curve,
         work.stopped, time.perf_counter() - began,
     )  # fmt: skip
-
-
-# ---- What the picture shall be ----
-
-
-@dataclass(frozen=True)
-class Manner:
-    """One layer's style: how its channels are spread, and which of them go together.
-
-    Attributes:
-        mean: (c, 1) of each channel.
-        spread: (c, 1) of each channel.
-        gram: (c, c) of the channels so normalised.
-        size: the squared length of that matrix.
-    """
-
-    mean: Tensor
-    spread: Tensor
-    gram: Matrix
-    size: Tensor
-
-    @classmethod
-    def of(cls, maps: Tensor) -> "Manner":
-        """Measure a style's map (c, h, w)."""
-        rows = maps.flatten(1)
-        mean, spread = rows.mean(1, keepdim=True), rows.std(1, keepdim=True)
-        floor = FLOOR * torch.maximum(spread.mean(), FLAT * rows.square().mean().sqrt())
-        spread = (spread.square() + floor.square() + 1e-12).sqrt()
-        gram = gram_matrix((rows - mean) / spread)
-        return cls(mean, spread, gram, gram.square().sum().clamp(min=len(gram) / 2))
-
-    def distance(self, maps: Tensor) -> Tensor:
-        """Return how far another map is from it: means and correlations."""
-        rows = (maps.flatten(1) - self.mean) / self.spread
-        means = rows.mean(1).square().mean()
-        return (gram_matrix(rows) - self.gram).square().sum() / self.size + means
-
-
-@dataclass(frozen=True)
-class Aim:
-    """What a picture of one scale shall be.
-
-    Attributes:
-        content: the picture itself, (1, 3, h, w).
-        maps: content layer -> its map (c, h, w) and the variance of that.
-        manners: for each style its share, and layer -> manner.
-        layers: all that the network must give.
-        settings: with the weights.
-    """
-
-    content: Tensor
-    maps: dict[str, tuple[Tensor, Tensor]]
-    manners: list[tuple[float, dict[str, Manner]]]
-    layers: tuple[str, ...]
-    settings: StyleSettings
-
-    @classmethod
-    @torch.no_grad()
-    def of(
-        cls, content: Tensor, styles: Sequence[Tensor], network: Judge, settings: StyleSettings
-    ) -> "Aim":
-        """Look at the content of this scale, and at the styles reduced likewise."""
-        found = network(content, settings.content_layers)
-        maps = {
-            name: (value, value.var(dim=(1, 2)).mean() + 1e-12) for name, value in found.items()
-        }
-        blend = settings.blend or (1.0,) * len(styles)
-        side = settings.style_size * max(content.shape[2:])
-        manners = []
-        for weight, style in zip(blend, styles, strict=True):
-            small = resized(style, style_size(style, side))
-            seen = {COLOURS: small[0], **network(small, settings.layers)}
-            told = {name: Manner.of(value) for name, value in seen.items()}
-            manners.append((weight / math.fsum(blend), told))
-        layers = tuple(dict.fromkeys((*settings.layers, *settings.content_layers)))
-        return cls(content, maps, manners, layers, settings)
-
-    def measure(self, picture: Tensor, network: Judge) -> tuple[Tensor, Losses]:
-        """Return the weighted loss of a picture, and its parts."""
-        found = {COLOURS: picture[0], **network(picture, self.layers)}
-        apart = [
-            (found[name] - maps).square().mean() / var for name, (maps, var) in self.maps.items()
-        ]
-        content = torch.stack(apart).mean()
-        style = picture.new_zeros(())
-        for share, manners in self.manners:
-            distances = [manner.distance(found[name]) for name, manner in manners.items()]
-            style = style + share * torch.stack(distances).mean()
-        variation = total_variation(picture)
-        outside = (picture - picture.clamp(0, 1)).square().mean()
-        chosen = self.settings
-        loss = chosen.content_weight * content + chosen.style_weight * style
-        loss = loss + chosen.tv_weight * variation + OUTSIDE * outside
-        return loss, Losses(content.item(), style.item(), variation.item())
-
-
-def gram_matrix(rows: Tensor) -> Matrix:
-    """Return (c, c): how channels (c, n) go together, on average over places."""
-    return rows @ rows.T / rows.shape[1]
-
-
-def total_variation(picture: Tensor) -> Tensor:
-    """Return the mean length of the colour gradient of (1, 3, h, w)."""
-    down = picture[..., 1:, :-1] - picture[..., :-1, :-1]
-    right = picture[..., :-1, 1:] - picture[..., :-1, :-1]
-    squared = (down.square() + right.square()).mean(1)
-    return (squared + EPSILON**2).sqrt().mean() - EPSILON
 
 
 # ---- The work ----
@@ -443,79 +307,3 @@ def scales_of(content: Tensor, settings: StyleSettings, network: Judge) -> list[
     sizes = [fitted(content, side) for side in sides]
     kept = [size for size in sizes[:-1] if min(size) >= least and max(size) >= COARSEST]
     return [*kept, finest]
-
-
-def style_size(style: Tensor, side: float) -> tuple[int, int]:
-    """Return a style's (height, width), the longer side so long; never enlarged, never a thread."""
-    longer, shorter = max(style.shape[2:]), min(style.shape[2:])
-    return fitted(style, min(max(side, SMALLEST * longer / shorter), longer))
-
-
-# ---- Colours ----
-
-
-def recolour(style: Tensor, content: Tensor, settings: StyleSettings) -> Tensor:
-    """Give a style picture the content's colours or brightness, where colours are to be kept.
-
-    A linear map takes one mean and covariance to the other ("histogram"), or one mean and spread of
-    the brightness ("luminance"): Gatys et al., Preserving Color in Neural Artistic Style Transfer.
-    """
-    if settings.keep_colours == "none":
-        return style
-    given, wanted = style[0].flatten(1).double(), content[0].flatten(1).double()
-    if settings.keep_colours == "luminance":
-        grey = given.new_tensor(GREY)
-        mine, theirs = grey @ given, grey @ wanted
-        ratio = theirs.std() / mine.std().clamp(min=1e-3)
-        changed = given + ((mine - mine.mean()) * ratio + theirs.mean() - mine)
-    else:
-        change = _root(wanted.cov(), 1) @ _root(given.cov(), -1)
-        changed = change @ (given - given.mean(1, keepdim=True)) + wanted.mean(1, keepdim=True)
-    return changed.clamp(0, 1).to(style.dtype).reshape(style.shape)
-
-
-def keep_luminance(picture: Tensor, content: Tensor, settings: StyleSettings) -> Tensor:
-    """Return the result's brightness in the content's colours, where that was asked for."""
-    if settings.keep_colours != "luminance":
-        return picture
-    height, width = picture.shape[2:]
-    coloured = resized(content, (height, width))
-    grey = picture.new_tensor(GREY).view(1, 3, 1, 1)
-    return coloured + ((picture.clamp(0, 1) - coloured) * grey).sum(1, keepdim=True)
-
-
-def _root(covariance: Matrix, sign: int) -> Matrix:
-    """Return the symmetric square root of a covariance, or its inverse."""
-    values, vectors = torch.linalg.eigh(covariance)
-    root: Tensor = vectors @ torch.diag(values.clamp(min=1e-6) ** (sign / 2)) @ vectors.T
-    return root
-
-
-# ---- Pictures as tensors ----
-
-
-def to_tensor(pixels: Pixels, device: torch.device) -> Tensor:
-    """Return (1, 3, h, w) of 0..1."""
-    channels = torch.from_numpy(np.ascontiguousarray(pixels.transpose(2, 0, 1)))
-    return channels.to(device).float()[None] / 255
-
-
-def to_pixels(picture: Tensor) -> Pixels:
-    """Return (h, w, 3)."""
-    rounded = (picture.detach()[0].clamp(0, 1) * 255).round().byte()
-    return cast(Pixels, rounded.permute(1, 2, 0).cpu().numpy().copy())
-
-
-def fitted(picture: Tensor, side: float) -> tuple[int, int]:
-    """Return the height and width of a picture whose longer side would be so long."""
-    height, width = picture.shape[2:]
-    factor = side / max(height, width)
-    return max(1, round(height * factor)), max(1, round(width * factor))
-
-
-def resized(picture: Tensor, size: tuple[int, int]) -> Tensor:
-    """Return the picture at another size, smoothly."""
-    if tuple(picture.shape[2:]) == size:
-        return picture.detach()
-    grown = F.interpolate(picture.detach(), size, mode="bicubic", antialias=True)
-    return grown.clamp(0, 1)

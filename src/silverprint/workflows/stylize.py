@@ -16,12 +16,8 @@ from silverprint.backbones.registry import DEFAULT_BACKBONE
 from silverprint.errors import ConfigError
 from silverprint.inspection.figure import write_bytes
 from silverprint.inspection.view import reduced
-from silverprint.recipes.style_transfer import (
-    Pixels,
-    StyleSettings,
-    Transferred,
-    transfer_style,
-)
+from silverprint.recipes.style_pictures import Pixels
+from silverprint.recipes.style_transfer import StyleSettings, Transferred, transfer_style
 from silverprint.reports.page import make_folder
 from silverprint.runtime.images import decode
 from silverprint.training.progress import Progress
