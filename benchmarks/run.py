@@ -226,6 +226,11 @@ def autoencoders(_: Path, rounds: int, __: Path) -> str:
     return timed([sys.executable, HERE / "autoencoders.py", "--seeds", str(rounds)])[1]
 
 
+def vae(data: Path, _: int, folder: Path) -> str:
+    """A variational autoencoder of digits: likelihood, and what its own look like."""
+    return timed([sys.executable, HERE / "vae.py", data.parent / "mnist"], folder / "cache")[1]
+
+
 SECTIONS = {
     "extraction": extraction,
     "training": training,
@@ -241,6 +246,7 @@ SECTIONS = {
     "browser": browser,
     "audit": audit,
     "unknown": unknown,
+    "vae": vae,
     "next": next_,
     "conformal": conformal,
     "door": door,
