@@ -61,6 +61,19 @@ def test_a_linear_one_comes_within_a_hundredth_of_pca(tmp_path, tied) -> None:
     assert 0.9999 < ratio < 1.01
 
 
+@pytest.mark.shared
+@pytest.mark.slow
+def test_digits_come_within_a_hundredth_of_pca(tmp_path, shared_data) -> None:
+    from silverprint.data.read import read
+
+    digits = read(shared_data / "mnist")
+    pixels = np.stack([digits.sources[row] for row in digits.rows("train")[:8000]])[:, None]
+    train, held = pixels[:7000], pixels[7000:]
+    settings = replace(LINEAR, code_size=8, batch_size=128, epochs=25)
+    fitted = train_autoencoder(train, held, settings, tmp_path)
+    assert 0.9999 < error(fitted, train) / pca_error(train, 8) < 1.01
+
+
 @pytest.mark.parametrize("kind", ["transposed", "upsampling"])
 @pytest.mark.parametrize("channels", [1, 3])
 def test_a_convolutional_one_learns(tmp_path, kind, channels) -> None:

@@ -151,8 +151,8 @@ def autoencode(
 
 def write_parts(network: Autoencoder, folder: Path) -> float:
     """Write encoder.onnx and decoder.onnx; return their largest difference from the network."""
-    torch_random = torch.Generator().manual_seed(0)
-    pictures = torch.rand(PARITY_PICTURES, *network.shape, generator=torch_random)
+    chance = torch.Generator().manual_seed(0)
+    pictures = torch.rand(PARITY_PICTURES, *network.shape, generator=chance)
     with torch.no_grad():
         codes = network.encode(pictures)
     return max(
