@@ -60,6 +60,7 @@ def test_psnr_is_by_picture() -> None:
         ("gaussian", 0, r"strength must lie within 0\.\.1, 0 excluded.*got 0"),
         ("masking", 1.5, r"strength must lie within 0\.\.1.*got 1\.5"),
         ("masking", float("nan"), r"strength must lie within 0\.\.1.*got nan"),
+        ("masking", True, r"strength must lie within 0\.\.1.*got True"),
         ("masking", "much", r"strength must lie within 0\.\.1.*got 'much'"),
     ],
 )

@@ -27,7 +27,8 @@ def check_noise(noise: str, strength: float) -> None:
         raise ConfigError(
             f"noise must be one of {', '.join(NOISES)}; got {noise!r}.{closest(noise, NOISES)}"
         )
-    if not (isinstance(strength, int | float) and 0 < strength <= 1):
+    a_number = isinstance(strength, int | float) and not isinstance(strength, bool)
+    if not (a_number and 0 < strength <= 1):
         raise ConfigError(
             f"strength must lie within 0..1, 0 excluded: the deviation of gaussian noise on the "
             f"scale 0..1, or a share of pixels; got {strength!r}."
