@@ -53,7 +53,11 @@ def test_it_learns_a_song(tmp_path) -> None:
         assert f'"{name}"' in lines[-1]
 
 
-@pytest.mark.parametrize("settings", [SMALL, replace(SMALL, average=False, layers=1, embedding=8)])
+@pytest.mark.parametrize(
+    "settings",
+    [replace(SMALL, precision="bf16"), replace(SMALL, average=False, layers=1, embedding=8)],
+    ids=["one-hot, bf16", "embedded, f32"],
+)
 @pytest.mark.parametrize("at", [2, 8, 12])
 def test_stopped_anywhere_it_ends_the_same(tmp_path, monkeypatch, at, settings) -> None:
     """Seven steps an epoch; a checkpoint after every step."""

@@ -8,7 +8,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from silverprint.data.text import Text
+from silverprint.data.text import Text, read_text
 from silverprint.errors import BundleError, ConfigError
 from silverprint.models.char_lstm import CharLSTM
 from silverprint.recipes.char_lm import TextSettings, evaluate
@@ -101,3 +101,16 @@ def test_many_characters_are_embedded(tmp_path) -> None:
     run = train_text_model(text, tmp_path / "han", settings, Progress(quiet=True))
     assert run.fitted.network.embedding is not None
     assert len(read_text_model(tmp_path / "han").sample(content[:5], 20)) == 20
+
+
+@pytest.mark.slow
+@pytest.mark.shared
+def test_a_novel(shared_data, tmp_path) -> None:
+    text = read_text(shared_data / "text" / "anna.txt")
+    assert (len(text.content), len(text.characters)) == (1_985_223, 83)
+    settings = TextSettings(width=96, layers=1, epochs=1, learning_rate=0.01)
+    run = train_text_model(text, tmp_path / "anna", settings, Progress(quiet=True))
+    assert run.measures["nats"] < 2.3  # its letters alone, without order, need 3.1
+    words = set(text.content.lower().split())
+    written = run.passages[0].text.lower().split()
+    assert sum(word in words for word in written) > 0.3 * len(written)
