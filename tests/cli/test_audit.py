@@ -141,6 +141,7 @@ def test_a_plan_is_not_made_for_pictures_inside_a_file(cli, tmp_path) -> None:
         (("--apply", "nowhere.csv", "--out", "new.csv"), "nowhere.csv: cannot be read"),
         (("--engine", "warp"), "engine must be"),
         (("--out", "nowhere/page.html"), "--out nowhere/page.html: the page is a file in a folder"),
+        (("--out", "/proc/page.html"), "'/proc/page.html' cannot be written: no such file"),
         (("--out", "/"), "--out /: the page is a file in a folder that exists"),
         (("--seed", "-1"), "seed must lie within"),
     ],

@@ -106,7 +106,7 @@ def test_kernels_in_a_file(tmp_path) -> None:
 
 @pytest.mark.parametrize(("text", "message"), [
     ("1,2;3", r"must have rows of one length; they have \[2, 1\] numbers"),
-    ("", r"must have rows of one length; they have \[0\] numbers"),
+    ("", r"kernel '' holds no numbers; write rows such as "),
     ("a,b", "'a' is not a number, and no file has that name"),
     ("1/0", "'1/0' is not a number"),
     ("nan", "'nan' is not a number"),

@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from silverprint.errors import ConfigError
 from silverprint.reports.report import Curve, Picture, Report, render, write_report
 from silverprint.training.metrics import evaluate_multi_label, evaluate_single_label, softmax
 
@@ -310,7 +311,9 @@ def test_it_is_written_whole_or_not_at_all(tmp_path, monkeypatch):
         raise OSError("the disk is full")
 
     monkeypatch.setattr(Path, "replace", refuse)
-    with pytest.raises(OSError, match="disk is full"):
+    with pytest.raises(
+        ConfigError, match=r"report\.html' cannot be written: the disk is full; name"
+    ):
         write_report(report(title="second"), path)
     assert path.read_bytes() == before
     assert [file.name for file in tmp_path.iterdir()] == ["report.html"]

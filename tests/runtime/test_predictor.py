@@ -172,9 +172,12 @@ def test_a_coverage_that_is_not_known(make_bundle) -> None:
     few = read_bundle(make_bundle(sets=SETS))
     with pytest.raises(ConfigError, match=r"0\.81 is more than the 4 held-out .* ask for 0\.8 or"):
         Predictor(few, coverage=0.81)
-    older = read_bundle(make_bundle())
+    older = read_bundle(make_bundle(training={}))
     with pytest.raises(ConfigError, match=r"does not know which sets .*; train it again with"):
         Predictor(older, coverage=0.5)
+    pretrained = read_bundle(make_bundle("pretrained"))
+    with pytest.raises(ConfigError, match=r"does not know which sets .*; train one on pictures of"):
+        Predictor(pretrained, coverage=0.5)
     several = read_bundle(make_bundle(task="multi-label", sets={}))
     with pytest.raises(
         ConfigError, match=r"is multi-label and names every class at 0\.5 and above"

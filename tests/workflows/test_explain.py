@@ -1,6 +1,7 @@
 """explain: causes, neighbours and what layers hold, for every kind of bundle."""
 
 import json
+import re
 from dataclasses import replace
 
 import numpy as np
@@ -81,6 +82,7 @@ def test_a_frozen_bundle(trained, tmp_path) -> None:
     assert not (tmp_path / "e" / "inside.svg").exists()
     told = json.dumps(found.to_json(), allow_nan=False)
     assert '"grad_cam": [[' in told
+    assert max(map(len, re.findall(r"[\d.]+", told.split("least_probability")[0]))) <= 8
 
 
 def test_its_training_pictures_are_not_looked_at_again(trained, tmp_path, monkeypatch) -> None:

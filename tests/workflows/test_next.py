@@ -114,6 +114,8 @@ def test_what_cannot_be_picked_from(bundle, pool, tmp_path, monkeypatch) -> None
         pick_next(bundle, tmp_path / "broken", 5, QUIET)
     with pytest.raises(ConfigError, match="n must be at least 1; got 0"):
         pick_next(bundle, pool, 0, QUIET)
+    with pytest.raises(ConfigError, match="seed must be at least 0; got -1"):
+        pick_next(bundle, pool, 5, QUIET, seed=-1)
     monkeypatch.setitem(bundle.manifest, "task", "multi-label")
     with pytest.raises(ConfigError, match="gives a picture several labels, and next takes one"):
         pick_next(bundle, pool, 5, QUIET)

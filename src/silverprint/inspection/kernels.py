@@ -80,7 +80,11 @@ def parse_kernel(given: str, number: int = 1) -> Kernel:
         rows = given.split(";")
     weights = [[_number(cell, given) for cell in row.replace(",", " ").split()] for row in rows]
     lengths = [len(row) for row in weights]
-    if len(set(lengths)) > 1 or not sum(lengths):
+    if not any(lengths):
+        raise ConfigError(
+            f"kernel {given!r} holds no numbers; write rows such as 0,1,0;1,-4,1;0,1,0."
+        )
+    if len(set(lengths)) > 1:
         raise ConfigError(
             f"kernel {given!r} must have rows of one length; they have {lengths} numbers."
         )

@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Iterable
+from contextlib import suppress
 from importlib import resources
 from pathlib import Path
 
@@ -34,13 +35,20 @@ def opening(eyebrow: str, title: str, summary: str, headline: Markup) -> Markup:
 
 
 def write_page(text: str, path: Path) -> None:
-    """Write a page or drawing whole or not at all: under another name first, then renamed."""
+    """Write a page or drawing whole or not at all: under another name first, then renamed.
+
+    Raises:
+        ConfigError: it cannot be written.
+    """
     partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
     try:
         partial.write_text(text, encoding="utf-8", newline="\n")
         partial.replace(path)
+    except OSError as error:
+        raise unwritable(path, error) from None
     finally:
-        partial.unlink(missing_ok=True)
+        with suppress(OSError):
+            partial.unlink(missing_ok=True)
 
 
 def make_folder(path: Path) -> None:

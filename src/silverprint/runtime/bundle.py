@@ -74,8 +74,8 @@ class Bundle:
             if accept is None or accept == 1:
                 return math.inf
             raise ConfigError(
-                f"{self.path} does not know which pictures are unknown to it; train it again with "
-                "this release, or leave out accept."
+                f"{self.path} does not know which pictures are unknown to it; {self._way_out}, or "
+                "leave out accept."
             )
         share = float(told["accept"]) if accept is None else accept
         if share == 1:
@@ -103,8 +103,8 @@ class Bundle:
         told: Any = self.manifest.get("sets")
         if not told:
             raise ConfigError(
-                f"{self.path} does not know which sets hold the truth how often; train it again "
-                "with this release, or leave out coverage."
+                f"{self.path} does not know which sets hold the truth how often; {self._way_out}, "
+                "or leave out coverage."
             )
         lines = told["probabilities"]
         rank = math.ceil(coverage * (len(lines) + 1) - 1e-9)
@@ -115,6 +115,11 @@ class Bundle:
                 f"{self.path} can promise; ask for {most:g} or less, or train it with more."
             )
         return float(lines[rank - 1])
+
+    @property
+    def _way_out(self) -> str:
+        again = "training" in self.manifest  # else it was made from a pretrained network as it is
+        return "train it again with this release" if again else "train one on pictures of your own"
 
     @property
     def model(self) -> Path:

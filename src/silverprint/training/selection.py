@@ -40,24 +40,24 @@ def choose(
         seed: of the draw.
     """
     random = np.random.default_rng(seed)
-    directions = _unit(features)
-    odds = np.maximum(uncertainties(probabilities).astype(np.float64), 1e-9)
-    distances = np.ones(len(features))  # squared; of unit vectors at most 4
+    unsure = uncertainties(probabilities)
+    rows = np.sort(np.argsort(-unsure, kind="stable")[: max(MOST, count)])
+    directions = _unit(features[rows])
+    odds = np.maximum(unsure[rows].astype(np.float64), 1e-9)
+    distances = np.full(len(rows), 4.0)  # squared; the most that unit vectors can have
     if labelled is not None and len(labelled):
         even = np.linspace(0, len(labelled) - 1, min(KNOWN, len(labelled))).astype(np.int64)
         distances = _nearest(directions, _unit(labelled[even]))
     chosen: list[int] = []
-    left = np.ones(len(features))
-    while len(chosen) < min(count, len(features)):
+    left = np.ones(len(rows))
+    while len(chosen) < min(count, len(rows)):
         weight = left * odds * np.maximum(distances, 1e-9)
         one = int(random.choice(len(weight), p=weight / weight.sum()))
         chosen.append(one)
         left[one] = 0
-        nearer = _squared(directions, directions[one : one + 1])[:, 0]
-        distances = (
-            nearer if len(chosen) == 1 and labelled is None else np.minimum(distances, nearer)
-        )
-    return np.array(chosen, np.int64)
+        distances = np.minimum(distances, _squared(directions, directions[one : one + 1])[:, 0])
+    picked: NDArray[np.int64] = rows[np.array(chosen, np.int64)]
+    return picked
 
 
 def _unit(features: Array) -> Array:

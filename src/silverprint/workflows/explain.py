@@ -109,7 +109,9 @@ class Target:
         return {
             "label": self.label,
             "probability": round(self.probability, 6),
-            "grad_cam": None if self.cam is None else (self.cam / top).round(4).tolist(),
+            "grad_cam": None
+            if self.cam is None
+            else (self.cam / top).astype(float).round(4).tolist(),
             "least_probability": None if self.least is None else round(self.least, 6),
             "files": self.files,
         }

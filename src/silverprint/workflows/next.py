@@ -109,7 +109,7 @@ def pick_next(
     Raises:
         SilverprintError: the bundle or the folder does not serve.
     """
-    check(bundle, count)
+    check(bundle, count, seed)
     everything = read_unlabelled(folder.absolute())
     # Path.is_file raises where a name is too long.
     known = [path.absolute() for path in labelled if os.path.isfile(path)]  # noqa: PTH113
@@ -136,11 +136,12 @@ def pick_next(
     return Picks(picks, refused, len(rows), seen.looked, notices)
 
 
-def check(bundle: Bundle, count: int) -> None:
+def check(bundle: Bundle, count: int, seed: int = 0) -> None:
     """Refuse what cannot be done, before any work.
 
     Raises:
-        ConfigError: pictures have several labels, or fewer than one is asked for.
+        ConfigError: pictures have several labels, fewer than one is asked for, or the seed is
+            negative.
     """
     if bundle.task == "multi-label":
         raise ConfigError(
@@ -149,6 +150,8 @@ def check(bundle: Bundle, count: int) -> None:
         )
     if count < 1:
         raise ConfigError(f"n must be at least 1; got {count}.")
+    if seed < 0:
+        raise ConfigError(f"seed must be at least 0; got {seed}.")
 
 
 def probabilities_of(
