@@ -41,10 +41,11 @@ def test_maps_are_those_of_the_network_rectified() -> None:
     padded = F.pad(picture, [MARGIN] * 4, mode="reflect")
     mean, std = torch.tensor((0.5, 0.4, 0.3)), torch.tensor((0.2, 0.3, 0.4))
     first = network[0]((padded - mean.view(1, 3, 1, 1)) / std.view(1, 3, 1, 1))
-    inside = (0, slice(None), slice(MARGIN, -MARGIN), slice(MARGIN, -MARGIN))
+    half = slice(MARGIN // 2, -(MARGIN // 2))
+    inside = (0, slice(None), half, half)
     assert torch.allclose(found["0"], F.relu(first)[inside], atol=1e-5)
     assert torch.allclose(found["2"], F.relu(network[2](F.relu(first)))[inside], atol=1e-5)
-    assert found["0"].shape == (32, 20, 24)
+    assert found["0"].shape == (32, 20 + MARGIN, 24 + MARGIN)
 
 
 def test_padding_by_zeros_is_not_seen() -> None:
@@ -60,7 +61,11 @@ def test_the_picture_is_enlarged_by_the_first_layers_step() -> None:
     assert {name: found.reduction for name, found in judging.maps.items()} == {
         "stem": 1, "act": 1, "pool": 2, "second": 2, "narrow": 2,
     }  # fmt: skip
-    assert judging(torch.rand(1, 3, 24, 24), ["stem"])["stem"].shape == (40, 24, 24)
+    assert judging(torch.rand(1, 3, 24, 24), ["stem"])["stem"].shape == (
+        40,
+        24 + MARGIN,
+        24 + MARGIN,
+    )
     assert judging.choose_layers() == ("stem", "second")
     assert judging.choose_content_layer() == "second"
 

@@ -140,8 +140,12 @@ class LossNetwork(nn.Module):
                 )
 
     def _without_margin(self, layer: str, maps: Tensor) -> Tensor:
-        """Return (c, h, w): a map (1, c, h', w') without what was seen of the margin."""
-        side = MARGIN // self.maps[layer].reduction
+        """Return (c, h, w): a map (1, c, h', w') without the outer half of what is margin.
+
+        The inner half stays: else pixels at the border would be seen by half as many filters as
+        others, and would be left as noise.
+        """
+        side = MARGIN // self.maps[layer].reduction // 2
         height, width = maps.shape[2:]
         return maps[0, :, side : height - side, side : width - side]
 
