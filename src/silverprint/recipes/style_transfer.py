@@ -9,8 +9,8 @@ are laid first and most steps are cheap.
 
 Two things let small networks serve that were made to classify. Each channel is divided by its
 spread over the style picture, so that no channel shouts and all networks have losses of one scale;
-and the pixels' own colours count as one more layer, so that nothing turns to mud. On two cores a
-picture of 384 px takes about a minute; RESULTS.md has figures.
+and the pixels' own colours count as one more layer, so that nothing turns to mud. A picture of
+384 px takes about a minute of a processor's time; docs/style.md has figures.
 """
 
 import contextlib
