@@ -1,5 +1,9 @@
 """Training a variational autoencoder: it learns, keeps its terms apart, and can be stopped."""
 
+import os
+import subprocess
+import sys
+import textwrap
 from dataclasses import replace
 from pathlib import Path
 
@@ -109,6 +113,39 @@ def test_stopped_anywhere_it_ends_the_same(tmp_path, monkeypatch, at, settings) 
     assert same(undisturbed, resumed)
     assert resumed.curves == undisturbed.curves
     assert resumed.resumed == (at - 1) // 5
+
+
+IN_TWO = """
+    import sys
+    from pathlib import Path
+    import torch
+    torch.set_num_threads(1)
+    sys.path.insert(0, {folder!r})
+    from test_vae import SMALL, trained
+    trained(Path(sys.argv[1]), SMALL)
+"""
+
+
+@pytest.mark.slow
+def test_two_processes_have_the_loss_curve_of_one(tmp_path: Path) -> None:
+    script = tmp_path / "script.py"
+    script.write_text(textwrap.dedent(IN_TWO.format(folder=str(Path(__file__).parent))))
+    command = [
+        sys.executable, "-m", "torch.distributed.run", "--standalone", "--local-addr", "127.0.0.1",
+        "--nproc-per-node", "2", str(script), str(tmp_path / "two"),
+    ]  # fmt: skip
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "GLOO_SOCKET_IFNAME": "lo"}
+    done = subprocess.run(
+        command, env=environment, capture_output=True, text=True, timeout=120, check=False
+    )
+    assert done.returncode == 0, done.stderr[-2000:]
+    trained(tmp_path / "one")
+    alone, together = (
+        [line["loss in the loop"] for line in read_journal(tmp_path / name)]
+        for name in ("one", "two")
+    )
+    assert together == pytest.approx(alone, rel=1e-4)
+    assert len(together) == 3
 
 
 def test_a_loss_that_is_no_number_stops_it(tmp_path: Path, monkeypatch) -> None:

@@ -6,14 +6,19 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
+from torch import nn
 
 from silverprint.data.table import Dataset
-from silverprint.errors import ConfigError
+from silverprint.errors import BundleError, ConfigError
+from silverprint.export.generative import export_part
 from silverprint.recipes.vae_settings import VaeSettings
-from silverprint.runtime.generative import read_generative
+from silverprint.runtime.generative import DECODER, read_generative
 from silverprint.training.progress import Progress
+from silverprint.workflows.generative import ship
 from silverprint.workflows.latent import interpolate, plane, sample, walk
+from silverprint.workflows.run_folders import hold_run
 from silverprint.workflows.vae import Measuring, make_vae
 
 SMALL = VaeSettings(latent=2, network="mlp", widths=(16,), epochs=2, batch_size=32, device="cpu")
@@ -81,6 +86,21 @@ def test_samples_are_their_seeds_however_many(bundles, tmp_path) -> None:
     assert read[0] == read[1] != read[2]
     sample(bundles["plain"], tmp_path / "cold", count=3, temperature=0)
     assert len({file.read_bytes() for file in (tmp_path / "cold").iterdir()}) == 1
+
+
+def test_a_gan_is_served_alike(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    maker = nn.Sequential(nn.Linear(3, 768), nn.Sigmoid(), nn.Unflatten(1, (3, 16, 16)))
+
+    def parts(folder: Path) -> None:
+        export_part(maker, {"codes": torch.randn(3, 3)}, ("pictures",), folder / DECODER)
+
+    run, gan = hold_run(["gan"], [b"1"]), tmp_path / "gan"
+    ship(gan, run, "gan", maker.state_dict(), parts, "<p>", {"metrics": {}})
+    assert sample(gan, tmp_path / "sheet.png", count=5).classes == ()
+    assert walk(gan, tmp_path / "walk.png", steps=4, walks=2)["pictures"] == 8
+    with pytest.raises(BundleError, match="holds a gan; what is asked here needs a vae"):
+        walk(gan, tmp_path / "walk.png", between=("a.png", "b.png"))
 
 
 def test_walks(bundles, tmp_path) -> None:

@@ -80,11 +80,12 @@ def render(report: VaeReport) -> str:
         provenance=report.provenance,
     )  # fmt: skip
     eyebrow = "Silverprint variational autoencoder"
+    both = report.reconstructions
     chapters = [
         _sheet("samples", "Made from chance", _rows(report.samples, report.columns), report.columns,
                "Each from a code drawn from N(0, I): nobody's picture."),
-        _sheet("reconstructions", "In and out", report.reconstructions, 12,
-               f"Of the {report.split} pictures. Originals lie over what came back."),
+        _sheet("reconstructions", "In and out", both, 12,
+               f"Of the {report.split} pictures: {' over '.join(one.name for one in both)}."),
         _sheet("walks", "From picture to picture", _rows(report.walks, report.steps), report.steps,
                "Each row walks from the code of one picture to that of another, keeping to lengths "
                "that codes of N(0, I) have."),

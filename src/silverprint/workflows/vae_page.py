@@ -112,7 +112,10 @@ def _collapse(made: "Made") -> str:
     active, units = made.measures["active_units"], made.measures["units"]
     told = f"{active} of {units} numbers of a code tell pictures apart"
     if active == units:
-        return f"All {told}; none has collapsed to the prior. A longer code might say more."
+        return (
+            f"All {units} numbers of a code tell pictures apart; none has collapsed to the prior. "
+            "A longer code might say more."
+        )
     if active == 0:
         return (
             f"{told}: every one has collapsed to the prior, and all pictures come back alike. Try "
