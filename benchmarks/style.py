@@ -1,6 +1,6 @@
 """Which network paints best: pictures, and what every other network says of them.
 
-    SILVERPRINT_DATA=... python benchmarks/style.py OUT [--size 160] [--steps 120] [--weights DIR]
+    SILVERPRINT_DATA=... python benchmarks/style.py OUT [--size 160] [--steps 100] [--weights DIR]
 
 One content in one style is painted with each network that can be loaded: the packaged one, the
 random one, and those whose files lie in DIR. A network is no judge of its own pictures, so each
@@ -108,7 +108,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("out", type=Path)
     parser.add_argument("--size", type=int, default=160)
-    parser.add_argument("--steps", type=int, default=120)
+    parser.add_argument("--steps", type=int, default=100)
     parser.add_argument("--weights", type=Path)
     parser.add_argument("--content", default="janelle.png")
     parser.add_argument("--style", default="hockney.jpg")
