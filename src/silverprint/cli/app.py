@@ -22,9 +22,11 @@ from silverprint.cli import (
     kernels,
     predict,
     serve,
+    stylize,
     summary,
     train,
     tune,
+    write,
 )
 from silverprint.cli import next as next_verb
 from silverprint.cli.common import fail
@@ -53,6 +55,8 @@ app.command("summary")(summary.summary)
 app.command("kernels")(kernels.kernels)
 app.command("next")(next_verb.next_)
 app.add_typer(generate.app, name="generate")
+app.command("stylize")(stylize.stylize)
+app.add_typer(write.app, name="write")
 app.command("augment")(augment.augment)
 app.command("backbones")(backbones.backbones)
 app.command("datasets")(datasets.datasets)
