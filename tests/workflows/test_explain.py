@@ -248,3 +248,13 @@ def test_more_that_is_refused(small, tmp_path) -> None:
     test_only = replace(dataset, splits=np.full(60, 2, dtype=np.int8))
     with pytest.raises(DataError, match="squares has no training pictures; --pictures takes what"):
         explain_picture(bundle, image, tmp_path, replace(QUICK, patch=8), QUIET, test_only)
+
+
+def test_a_picture_that_is_unknown_is_called_so(trained, tmp_path) -> None:
+    bundle, photo = read_bundle(trained.bundle), trained.photos / "dog" / "0003.jpg"
+    bundle.manifest["unknown"] = {"accept": 0.95, "distances": [-1e6, -1e6]}
+    found = explain_picture(bundle, photo, tmp_path / "e", QUICK, QUIET)
+    assert (found.answer.label, found.guess) == ("unknown", "dog")
+    assert [one.label for one in found.targets] == ["dog"]
+    assert found.to_json()["unknown"] is True
+    assert "unknown; likeliest dog, " in (tmp_path / "e" / "explanation.svg").read_text()

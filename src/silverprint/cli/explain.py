@@ -80,6 +80,8 @@ def _list(found: "Architecture", json: bool) -> None:
 def _print(found: "Explanation") -> None:
     answer = found.answer
     table(("class", "probability"), [(label, percent(share)) for label, share in answer.top])
+    if answer.unknown:
+        typer.echo("unknown: it is unlike what the model learned from; the likeliest is explained")
     for target in found.targets:
         if target.least is not None:
             typer.echo(

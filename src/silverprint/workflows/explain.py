@@ -139,6 +139,11 @@ class Explanation:
     files: dict[str, str] = field(default_factory=dict)
     notices: list[str] = field(default_factory=list)
 
+    @property
+    def guess(self) -> str:
+        """The label that neighbours are compared with; of an unknown picture the likeliest."""
+        return self.answer.top[0][0] if self.answer.unknown else self.answer.label
+
     def to_json(self) -> dict[str, Any]:
         """Return plain JSON types."""
         near = [
@@ -181,8 +186,9 @@ def explain_picture(
     seen = view(image, name, preprocessing)
     pixels = normalise(torch.from_numpy(seen.pixels[None].copy()), preprocessing)
     answers = Predictor(bundle)
-    probabilities = answers.probabilities(answers.decode(image)[None])[0]
-    answer = answers.answer(name, probabilities, settings.top)
+    looked, distances = answers.look(answers.decode(image)[None])
+    probabilities, distance = looked[0], None if distances is None else float(distances[0])
+    answer = answers.answer(name, probabilities, settings.top, distance)
     chosen = _chosen(bundle, answer, settings.classes)
     targets = [Target(label, float(probabilities[bundle.classes.index(label)])) for label in chosen]
     found = Explanation(answer, None, targets)
@@ -198,7 +204,7 @@ def explain_picture(
             bundle, network, data, pixels, pictures, settings.neighbours, progress
         )
         found.notices += notices
-        found.beside = _said_of(found.neighbours, found.answer.label)
+        found.beside = _said_of(found.neighbours, found.guess)
     _write(out, seen, found)
     everything = _shows_everything(bundle, settings)
     if everything or settings.layers:
@@ -326,9 +332,10 @@ def _write(out: Path, seen: View, found: Explanation) -> None:
     for number, one in enumerate(found.neighbours, start=1):
         pixels = reduced(decode(one.source, name=one.file), THUMB)
         found.files[f"nearest {number}"] = _keep(out / f"nearest-{number}.png", pixels)
-        agrees = one.label == found.answer.label
+        agrees = one.label == found.guess
         smalls.append(Small(pixels, one.label or "none", f"{one.similarity:.3f}", agrees))
-    told = found.answer.label or "no class"
+    told = found.guess or "no class"
+    told = f"unknown; likeliest {told}" if found.answer.unknown else told
     sure = f"{told}, {100 * found.answer.probability:.1f} %"
     figure = explanation_figure(
         Path(found.answer.file).name, sure, found.answer.top, [[first, *row] for row in rows],
