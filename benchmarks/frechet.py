@@ -15,7 +15,7 @@ from silverprint.data.read import read
 from silverprint.runtime.generative import read_generative
 from silverprint.training.progress import Progress
 from silverprint.workflows.generative import Material, read_material
-from silverprint.workflows.judge import Judge, Verdict, judge_bundle
+from silverprint.workflows.judge import Judge, Reference, Verdict, judge_bundle
 
 HEADER = ("pictures", "Frechet distance", "precision", "recall", "sure", "seen as asked", "n")
 
@@ -34,14 +34,13 @@ def main() -> None:
 
 def compared(bundles: list[Path], judge: Judge, material: Material, seeds: int) -> str:
     """Return a table of all bundles, the floor first."""
-    rows = []
+    reference = Reference.of(judge, material)
+    sure = f"{100 * reference.sure:.1f} %"
+    floor = f"{reference.floor:.2f}"
+    rows: list[list[object]] = [["real, learned from", floor, "–", "–", sure, "–", len(reference)]]
     for path in bundles:
         bundle = read_generative(path, ["gan", "vae"])
-        found = [judge_bundle(bundle, judge, material, seed) for seed in range(seeds)]
-        if not rows:
-            floors = spread([one.floor for one in found], 2)
-            sure = spread([100 * one.sure_of_real for one in found])
-            rows.append(["real, learned from", floors, "–", "–", f"{sure} %", "–", found[0].n])
+        found = [judge_bundle(bundle, reference, seed) for seed in range(seeds)]
         rows.append(row_of(path.name, found))
     return table(HEADER, rows)
 

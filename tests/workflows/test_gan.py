@@ -15,7 +15,7 @@ from silverprint.runtime.predictor import Predictor
 from silverprint.training.progress import Progress
 from silverprint.workflows.gan import Trained, generate_gan, nearest
 from silverprint.workflows.generative import read_material
-from silverprint.workflows.judge import Judge, compare, judge_bundle
+from silverprint.workflows.judge import Judge, Reference, compare
 from silverprint.workflows.settings import TrainSettings
 from silverprint.workflows.train import train_bundle
 
@@ -81,39 +81,37 @@ def test_without_labels_and_judge(tmp_path: Path) -> None:
 
 
 def test_the_judge_is_near_real_pictures_and_far_from_noise(judge: Path) -> None:
-    random = np.random.default_rng(1)
     material = read_material(stripes(400), Progress(quiet=True))
-    real, seen = (part.pixels[:60] / np.float32(255) for part in (material.test, material.train))
-    labels = material.train.targets[:60]
     judging = Judge(str(judge))
-    good = compare(judging, real, seen, seen, labels)
-    assert good.frechet == good.floor
+    reference = Reference.of(judging, material)
+    assert len(reference) == 100
+    seen = material.train.pixels[:100] / np.float32(255)
+    labels = material.train.targets[:100]
+    good = compare(reference, seen, labels)
+    assert good.frechet < 3 * good.floor
     assert good.agree is not None
     assert good.agree > 0.9
     assert good.missing == []
-    noise = random.random(real.shape, np.float32)
-    bad = compare(judging, real, seen, noise, labels)
+    bad = compare(reference, np.random.default_rng(1).random(seen.shape, np.float32), labels)
     assert bad.frechet > 5 * good.frechet
     assert bad.precision < good.precision
-    one_kind = seen[labels == 0].repeat(2, axis=0)
-    partial = compare(judging, real, seen, one_kind)
+    partial = compare(reference, seen[labels == 0].repeat(2, axis=0)[:100])
     assert partial.missing == ["upright"]
     assert "Hardly any are made of: upright." in partial.words()
     assert partial.recall < good.recall
-    few = (real[:8] * 255).round().astype(np.uint8).repeat(3, axis=1).transpose(0, 2, 3, 1)
+    few = (seen[:8] * 255).round().astype(np.uint8).repeat(3, axis=1).transpose(0, 2, 3, 1)
     expected = Predictor(judging.bundle).probabilities(few)
-    np.testing.assert_allclose(judging.look(real[:8])[1], expected, atol=1e-4)
+    np.testing.assert_allclose(judging.look(seen[:8])[1], expected, atol=1e-4)
     larger = torch.nn.functional.interpolate(torch.from_numpy(seen), scale_factor=2).numpy()
     assert judging.look(larger)[0].shape == judging.look(seen)[0].shape
 
 
 def test_a_judge_needs_pictures_that_were_not_learned_from(tmp_path: Path, judge: Path) -> None:
-    made(tmp_path)
     few = read_material(stripes(24), Progress(quiet=True))
-    bundle = read_generative(tmp_path / "gan")
     with pytest.raises(ConfigError, match=r"--judge needs at least 10 pictures.*there are"):
-        judge_bundle(bundle, Judge(str(judge)), few)
-    with pytest.raises(BundleError):
+        Reference.of(Judge(str(judge)), few)
+    made(tmp_path)
+    with pytest.raises(BundleError, match="holds no classifier"):
         Judge(str(tmp_path / "gan"))
 
 

@@ -5,6 +5,7 @@ precision_recall     the share of made ones among real ones, and of real ones am
 """
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import torch
@@ -30,6 +31,13 @@ class Cloud:
         centred = values - mean
         return cls(mean, centred.T @ centred / (len(values) - 1))
 
+    @cached_property
+    def root(self) -> NDArray[np.float64]:
+        """The covariance's square root (d, d)."""
+        values, vectors = np.linalg.eigh(self.covariance)
+        root: NDArray[np.float64] = (vectors * np.sqrt(values.clip(min=0))) @ vectors.T
+        return root
+
 
 def frechet_distance(one: Cloud, two: Cloud) -> float:
     """Return |m1 - m2|^2 + tr(C1 + C2 - 2 (C1 C2)^(1/2)), never below 0.
@@ -38,8 +46,9 @@ def frechet_distance(one: Cloud, two: Cloud) -> float:
     which https://arxiv.org/abs/1706.08500 takes on Inception's features. Here the features are of
     whatever classifier is asked, so figures compare only under the same one, with the same n.
     """
-    root = _root(one.covariance)
-    within = np.linalg.eigvalsh(root @ two.covariance @ root)  # those of C1 C2, but symmetric
+    within = np.linalg.eigvalsh(
+        one.root @ two.covariance @ one.root
+    )  # those of C1 C2, but symmetric
     shared = np.sqrt(within.clip(min=0)).sum()
     apart = np.square(one.mean - two.mean).sum()
     traces = np.trace(one.covariance) + np.trace(two.covariance)
@@ -67,9 +76,3 @@ def _reach(points: torch.Tensor) -> torch.Tensor:
     """Return (n,) how far each point's NEIGHBOURS-th neighbour is."""
     nearest = torch.cdist(points, points).topk(NEIGHBOURS + 1, dim=1, largest=False)
     return nearest.values[:, -1]  # the point itself is the first
-
-
-def _root(matrix: NDArray[np.float64]) -> NDArray[np.float64]:
-    values, vectors = np.linalg.eigh(matrix)
-    root: NDArray[np.float64] = (vectors * np.sqrt(values.clip(min=0))) @ vectors.T
-    return root

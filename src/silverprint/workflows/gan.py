@@ -24,7 +24,7 @@ from silverprint.runtime.generative import DECODER, GenerativeBundle
 from silverprint.runtime.preprocessing import Fit
 from silverprint.training.progress import Progress
 from silverprint.workflows.generative import LIBRARIES, Material, read_material, ship
-from silverprint.workflows.judge import Judge, Verdict, judge_bundle
+from silverprint.workflows.judge import Judge, Reference, Verdict, judge_bundle
 
 ACROSS, DOWN = 10, 8  # of the sheet of made pictures
 NEAREST = 20  # made pictures whose nearest training picture is shown
@@ -129,7 +129,7 @@ def generate_gan(
         agreement = write_decoder(gan.generator, folder)
     bundle = GenerativeBundle(folder, {"task": "gan", "classes": list(classes)})
     with progress.stage("measure"):
-        verdict = None if judging is None else judge_bundle(bundle, judging, material)
+        verdict = None if judging is None else judge_bundle(bundle, Reference.of(judging, material))
         sheet = make_some(bundle, ACROSS * DOWN, settings.seed)
         found = Trained(
             material, settings, gan, classes, sheet, likeness(bundle, material, settings.seed),

@@ -115,75 +115,109 @@ class Judge:
         return torch.cat(features).numpy(), torch.cat(probabilities).numpy()
 
 
-def judge_bundle(
-    bundle: GenerativeBundle, judge: Judge, material: Material, seed: int = 0
-) -> Verdict:
-    """Make pictures with the files of a bundle, and let a classifier compare them with real ones.
+@dataclass(frozen=True)
+class Reference:
+    """Real pictures as a judge sees them: what made ones are compared with.
 
-    Real ones are of the test split, or of validation where that has too few. Codes are drawn from
-    N(0, I), and classes, where they are told, are those of the real pictures.
+    Attributes:
+        judge: the classifier.
+        labels: (n,) of the pictures that were not learned from, by the classes of the dataset.
+        features: (n, d) of these.
+        cloud: of these features.
+        floor: Frechet distance of as many pictures that were learned from.
+        sure: share of these pictures with a class at SURE or above.
+        shares: (classes,) share seen as each of the judge's classes.
+    """
+
+    judge: Judge
+    labels: NDArray[np.int64]
+    features: Features
+    cloud: Cloud
+    floor: float
+    sure: float
+    shares: NDArray[np.float64]
+
+    @classmethod
+    def of(cls, judge: Judge, material: Material, seed: int = 0) -> "Reference":
+        """Look at pictures of the test split, or of validation where that has too few.
+
+        Raises:
+            ConfigError: there are too few.
+        """
+        held = material.test if len(material.test) >= LEAST else material.validation
+        n = min(MOST, len(held), len(material.train))
+        if n < LEAST:
+            raise ConfigError(
+                f"--judge needs at least {LEAST} pictures that were not learned from; there are "
+                f"{n}."
+            )
+        random = np.random.default_rng(seed)
+        real, labels = _some(held, n, random)
+        features, says = judge.look(real)
+        cloud = Cloud.of(features)
+        floor = frechet_distance(
+            cloud, Cloud.of(judge.look(_some(material.train, n, random)[0])[0])
+        )
+        return cls(judge, labels, features, cloud, floor, *_answers(says))
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+
+def judge_bundle(bundle: GenerativeBundle, reference: Reference, seed: int = 0) -> Verdict:
+    """Make as many pictures as there are real ones with the files of a bundle, and compare them.
+
+    Codes are drawn from N(0, I); classes, where they are told, are those of the real pictures.
 
     Args:
-        bundle: of a gan or vae that learned from `material`.
-        judge: the classifier.
-        material: what it learned from.
-        seed: of the codes, and of which pictures are compared.
-
-    Raises:
-        ConfigError: there are too few real pictures.
+        bundle: of a gan or vae that learned from the same dataset.
+        reference: the real ones.
+        seed: of the codes.
     """
-    held = material.test if len(material.test) >= LEAST else material.validation
-    n = min(MOST, len(held), len(material.train))
-    if n < LEAST:
-        raise ConfigError(
-            f"--judge needs at least {LEAST} pictures that were not learned from; there are {n}."
-        )
-    random = np.random.default_rng(seed)
-    real, labels = _some(held, n, random)
-    seen, _ = _some(material.train, n, random)
-    codes = random.standard_normal((n, bundle.code_size), dtype=np.float32)
-    made = bundle.decode(codes, labels if bundle.conditional else None)
-    own = _in_terms_of(judge, bundle.classes, labels) if bundle.conditional else None
-    return compare(judge, real, seen, made, own)
+    shape = (len(reference), bundle.code_size)
+    codes = np.random.default_rng(seed).standard_normal(shape, dtype=np.float32)
+    labels = reference.labels if bundle.conditional else None
+    made = bundle.decode(codes, labels)
+    own = None if labels is None else _in_terms_of(reference.judge, bundle.classes, labels)
+    return compare(reference, made, own)
 
 
 def compare(
-    judge: Judge, real: Pictures, seen: Pictures, made: Pictures,
-    labels: NDArray[np.int64] | None = None,
-) -> Verdict:  # fmt: skip
+    reference: Reference, made: Pictures, labels: NDArray[np.int64] | None = None
+) -> Verdict:
     """Compare made pictures with real ones.
 
     Args:
-        judge: the classifier.
-        real: (n, C, S, S) pictures that were not learned from.
-        seen: as many that were.
-        made: as many.
+        reference: the real ones.
+        made: (n, C, S, S), as many.
         labels: (n,) as which of the judge's classes they were made; None if they have none.
     """
-    real_features, real_says = judge.look(real)
-    made_features, made_says = judge.look(made)
-    reference = Cloud.of(real_features)
+    features, says = reference.judge.look(made)
+    sure, shares = _answers(says)
     some = slice(NEIGHBOURS_AMONG)
-    precision, recall = precision_recall(real_features[some], made_features[some])
-    answers = made_says.argmax(axis=1)
-    count = len(judge.classes)
-    shares = np.bincount(answers, minlength=count) / len(made)
-    usual = np.bincount(real_says.argmax(axis=1), minlength=count) / len(real)
+    precision, recall = precision_recall(reference.features[some], features[some])
+    classes = reference.judge.classes
     return Verdict(
         n=len(made),
-        frechet=frechet_distance(reference, Cloud.of(made_features)),
-        floor=frechet_distance(reference, Cloud.of(judge.look(seen)[0])),
-        features=real_features.shape[1],
+        frechet=frechet_distance(reference.cloud, Cloud.of(features)),
+        floor=reference.floor,
+        features=features.shape[1],
         precision=precision,
         recall=recall,
-        sure=float((made_says.max(axis=1) > SURE).mean()),
-        sure_of_real=float((real_says.max(axis=1) > SURE).mean()),
-        agree=None if labels is None else float((answers == labels).mean()),
+        sure=sure,
+        sure_of_real=reference.sure,
+        agree=None if labels is None else float((says.argmax(axis=1) == labels).mean()),
         classes={name: round(float(share), 4)
-                 for name, share in zip(judge.classes, shares, strict=True)},
-        missing=[name for name, share, real_share in
-                 zip(judge.classes, shares, usual, strict=True) if share < MISSING * real_share],
+                 for name, share in zip(classes, shares, strict=True)},
+        missing=[name for name, share, usual in
+                 zip(classes, shares, reference.shares, strict=True) if share < MISSING * usual],
     )  # fmt: skip
+
+
+def _answers(says: NDArray[np.float32]) -> tuple[float, NDArray[np.float64]]:
+    """Return of how many the judge is sure, and the share seen as each class."""
+    shares = np.bincount(says.argmax(axis=1), minlength=says.shape[1]) / len(says)
+    return float((says.max(axis=1) > SURE).mean()), shares
 
 
 def _some(
