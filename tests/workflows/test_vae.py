@@ -15,11 +15,12 @@ from silverprint.errors import BundleError, ConfigError
 from silverprint.export.generative import export_part
 from silverprint.recipes.vae_settings import VaeSettings
 from silverprint.runtime.generative import DECODER, read_generative
+from silverprint.training.pixels import PixelData
 from silverprint.training.progress import Progress
 from silverprint.workflows.generative import ship
 from silverprint.workflows.latent import interpolate, plane, sample, walk
 from silverprint.workflows.run_folders import hold_run
-from silverprint.workflows.vae import Measuring, make_vae
+from silverprint.workflows.vae import Measuring, make_vae, measure, write_vae
 
 SMALL = VaeSettings(latent=2, network="mlp", widths=(16,), epochs=2, batch_size=32, device="cpu")
 QUICK = Measuring(samples=3, pictures=10)
@@ -168,6 +169,17 @@ def test_what_cannot_be_walked(bundles, tmp_path) -> None:
         walk(bundles["plain"], out, class_name="dark")
     with pytest.raises(ConfigError, match="a walk is one sheet"):
         walk(bundles["plain"], tmp_path / "folder")
+
+
+def test_a_handful_of_pictures_is_enough(tmp_path: Path) -> None:
+    settings = replace(SMALL, latent=1, epochs=1)
+    made = make_vae(shades(36), tmp_path / "out", settings, Progress(quiet=True), measuring=QUICK)
+    few = replace(made.material, test=PixelData(made.material.test.pixels[:1],
+                                                made.material.test.targets[:1]))  # fmt: skip
+    again = measure(few, settings, made.trained, QUICK, Progress(quiet=True))
+    write_vae(again, tmp_path / "few", tmp_path / "out", Progress(quiet=True), "")
+    found = read_generative(tmp_path / "few").manifest["metrics"]["test"]
+    assert (found["pictures"], found["nll_error"], found["active_units"]) == (1, 0.0, 0)
 
 
 def test_no_classes_no_conditions(tmp_path: Path) -> None:

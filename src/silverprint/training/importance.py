@@ -94,7 +94,7 @@ def active_units(vae: Vae, pictures: Tensor, labels: Tensor | None) -> tuple[int
         for start in range(0, len(pictures), TOGETHER)
     ]  # fmt: skip
     means = torch.cat([mean for mean, _ in parts])
-    varies = means.var(dim=0)
+    varies = means.var(dim=0, correction=0)
     if len(vae.coupling):
         varies = varies / (varies + torch.cat([v for _, v in parts]).exp().mean(0))
     return int((varies > LEAST_VARIANCE).sum()), means

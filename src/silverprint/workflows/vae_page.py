@@ -47,8 +47,8 @@ def page_of(made: "Made", folder: Path, progress: Progress, command: str) -> Vae
     again = bundle.decode(codes, None if told is None else told[few])
     kinds = labels_of(bundle, None, SAMPLES)
     samples = bundle.decode(random_codes(bundle, SAMPLES, made.settings.seed), kinds)
-    half = min(WALKS, len(few) // 2)
-    path = interpolate(codes[:half], codes[half : 2 * half], STEPS, "spherical")
+    half = max(1, min(WALKS, len(few) // 2))
+    path = interpolate(codes[:half], codes[-half:], STEPS, "spherical")
     along = None if told is None else told[few[:half]].repeat(STEPS)
     grid = None
     if shape.latent == 2:
