@@ -231,6 +231,12 @@ def vae(data: Path, _: int, folder: Path) -> str:
     return timed([sys.executable, HERE / "vae.py", data.parent / "mnist"], folder / "cache")[1]
 
 
+def gan(data: Path, rounds: int, folder: Path) -> str:
+    """A gan of digits against a vae and real ones."""
+    command = [sys.executable, HERE / "gan.py", "--data", data.parent / "mnist", "--seeds", rounds]
+    return timed([str(part) for part in command], folder / "cache")[1]
+
+
 SECTIONS = {
     "extraction": extraction,
     "training": training,
@@ -247,6 +253,7 @@ SECTIONS = {
     "audit": audit,
     "unknown": unknown,
     "vae": vae,
+    "gan": gan,
     "next": next_,
     "conformal": conformal,
     "door": door,
