@@ -33,7 +33,7 @@ class Model:
         self, bundle: Bundle, accept: float | None = None, coverage: float | None = None
     ) -> None:
         self.bundle = bundle
-        self._coverage = coverage
+        self._accept, self._coverage = accept, coverage
         self._predictor = Predictor(bundle, accept, coverage)
 
     @property
@@ -76,7 +76,8 @@ class Model:
         """Measure the model on labelled pictures with its own file; see `silverprint evaluate`."""
         dataset = data if isinstance(data, Dataset) else read(data)
         progress = Progress(quiet=True)
-        return evaluate_bundle(self.bundle, dataset, progress, split, self._coverage).metrics
+        asked = (self._coverage, self._accept)
+        return evaluate_bundle(self.bundle, dataset, progress, split, *asked).metrics
 
     def pick(
         self, folder: str | PathLike[str], n: int = 50, *,

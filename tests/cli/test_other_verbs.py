@@ -37,6 +37,16 @@ def test_evaluate_measures_sets(cli, trained) -> None:
     assert "coverage must lie within 0..1, both excluded; got 2" in ran.err
 
 
+def test_evaluate_says_how_many_are_unknown(cli, trained) -> None:
+    every = cli("evaluate", trained.bundle, trained.photos, "--accept", 1, "--json", "-q").json
+    assert every["metrics"]["answered"] == {"n": 36, "accuracy": 1.0}
+    asked = ("evaluate", trained.bundle, trained.photos, "--accept", 0.5, "-q")
+    found = cli(*asked, "--json").json["metrics"]["answered"]
+    assert found["n"] < 36
+    unknown = f"unknown to it: {36 - found['n']} of 36; of the others 100.0 % are right"
+    assert unknown in cli(*asked).out
+
+
 def test_evaluate_names_mistakes_the_surest_first(cli, trained, make_photos, tmp_path) -> None:
     swapped = make_photos(tmp_path / "photos", {"dog": 3, "cat": 3})  # in each other's colours
     found = cli("evaluate", trained.bundle, swapped, "--json", "-q").json

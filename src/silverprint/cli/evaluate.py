@@ -16,6 +16,7 @@ def evaluate(
     data: Annotated[str, typer.Argument(help="Labelled pictures, as for train.")],
     split: Annotated[str | None, typer.Option(help="train, validation, test or all; default test.")] = None,
     coverage: Annotated[float | None, typer.Option(help="Measure the sets of labels that should hold the truth for this share of pictures, such as 0.95.", show_default=False)] = None,
+    accept: Annotated[float | None, typer.Option(help="Share of known pictures to answer; the rest is unknown. 1 answers all.", show_default="the bundle's, 0.95")] = None,
     data_dir: Annotated[Path | None, typer.Option(help="Where named datasets are.")] = None,
     json: Annotated[bool, typer.Option("--json", help="Print one JSON object to stdout.")] = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress.")] = False,
@@ -29,7 +30,7 @@ def evaluate(
     opened = open_bundle(bundle)
     dataset = read(data, data_dir=data_dir)
     progress = Progress(quiet)
-    found = evaluate_bundle(opened, dataset, progress, split, coverage)
+    found = evaluate_bundle(opened, dataset, progress, split, coverage, accept)
     if json:
         print_json(_result(found, progress.seconds))
     else:
@@ -62,6 +63,10 @@ def _print(found: "Evaluation") -> None:
         f"{percent(low)} to {percent(high)}, {found.metrics['n']:,} pictures), "
         f"calibration error {percent(found.metrics['calibration']['error'])}"
     )
+    if unknown := found.metrics["n"] - found.metrics.get("answered", found.metrics)["n"]:
+        right = found.metrics["answered"]["accuracy"]
+        of_others = "" if right is None else f"; of the others {percent(right)} are right"
+        typer.echo(f"unknown to it: {unknown:,} of {found.metrics['n']:,}{of_others}")
     if "sets" in found.metrics:
         typer.echo(_sets(found.metrics["sets"]))
     for file, truth, label, probability in found.wrong[:5]:

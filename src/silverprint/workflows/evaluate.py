@@ -21,8 +21,9 @@ class Evaluation:
 
     Attributes:
         split: which of the dataset's splits.
-        metrics: as training.metrics.evaluate gives them; with a coverage also `sets`: asked, and
-            what training.sets.evaluate_sets gives.
+        metrics: as training.metrics.evaluate gives them, of all pictures; `answered`: n, how many
+            are not unknown, and their accuracy, for single-label; with a coverage also `sets`:
+            asked, and what training.sets.evaluate_sets gives.
         dataset: the pictures that could be read, labelled by the bundle's classes.
         probabilities: (n, classes), one row a picture.
         refused: (file, reason) of pictures that could not be read.
@@ -51,7 +52,7 @@ class Evaluation:
 
 def evaluate_bundle(
     bundle: Bundle, dataset: Dataset, progress: Progress, split: str | None = None,
-    coverage: float | None = None,
+    coverage: float | None = None, accept: float | None = None,
 ) -> Evaluation:  # fmt: skip
     """Measure the bundle on one split: the one named, else test, else validation, else all.
 
@@ -61,14 +62,15 @@ def evaluate_bundle(
         progress: shows how far it is.
         split: which part of them.
         coverage: share of pictures for which a set of labels should hold the truth, to be measured.
+        accept: share of known pictures that should be answered; None for the bundle's own.
 
     Raises:
         DataError: the dataset has a class that the bundle does not know, or no such split.
-        ConfigError: the coverage cannot be promised.
+        ConfigError: the coverage cannot be promised, or the bundle knows no distances to accept by.
     """
     chosen, rows = _rows(dataset, split)
     taken = with_classes_of(bundle, dataset.take(rows))
-    predictor = Predictor(bundle, coverage=coverage)
+    predictor = Predictor(bundle, accept, coverage)
     kept: list[int] = []
     refused: list[tuple[str, str]] = []
     answers: list[NDArray[np.float32]] = []
@@ -88,10 +90,15 @@ def evaluate_bundle(
     read = taken.take(np.array(kept))
     probabilities = np.stack(answers)
     metrics = evaluate(bundle.task, probabilities, read.labels, bundle.classes)
+    known = np.array(answered)
+    if bundle.task == "single-label":
+        right = probabilities.argmax(1) == read.labels
+        metrics["answered"] = {
+            "n": int(known.sum()),
+            "accuracy": float(right[known].mean()) if known.any() else None,
+        }
     if predictor.least is not None:
-        found = evaluate_sets(
-            probabilities, read.labels, bundle.classes, predictor.least, np.array(answered)
-        )
+        found = evaluate_sets(probabilities, read.labels, bundle.classes, predictor.least, known)
         metrics["sets"] = {"asked": coverage, **found}
     return Evaluation(chosen, metrics, read, probabilities, tuple(refused))
 

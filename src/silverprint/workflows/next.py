@@ -197,6 +197,8 @@ def label_on_page(
     make_server(app, Settings(timeout=1), ready).run(sockets=[listening])
     given = counted(len(labels.given), "new label")
     say(f"{given} in {session.file}" + (f"; next: {command}" if labels.given else ""))
+    if labels.given and not labels.labelled:
+        say("note: that learns from these labels alone; --with PHOTOS adds what the bundle saw")
     if labels.given and (trouble := labels.trouble()):
         say(f"note: before that: {_readable(trouble)}")
 

@@ -100,6 +100,7 @@ function showComing() {
     return item;
   });
   at("next").replaceChildren(...items);
+  show("coming", items.length > 0);
   if (waiting.length) new Image().src = address(waiting[0], "large"); // so that it is there at once
 }
 
