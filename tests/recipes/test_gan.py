@@ -7,7 +7,8 @@ import torch
 
 from silverprint.errors import ConfigError
 from silverprint.recipes import gan as recipe
-from silverprint.recipes.gan import Gan, GanSettings, train_gan
+from silverprint.recipes.gan import Gan, train_gan
+from silverprint.recipes.gan_settings import GanSettings
 from silverprint.training.journal import read_journal
 from silverprint.training.pixels import PixelData
 

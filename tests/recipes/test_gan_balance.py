@@ -9,7 +9,8 @@ import torch
 from torch import Tensor
 
 from silverprint.recipes import gan as recipe
-from silverprint.recipes.gan import GanSettings, Pair, examine, train_gan
+from silverprint.recipes.gan import Pair, examine, train_gan
+from silverprint.recipes.gan_settings import GanSettings
 from silverprint.reports.balance import balance, troubles
 from silverprint.training.pixels import PixelData
 

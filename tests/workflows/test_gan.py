@@ -8,7 +8,7 @@ import torch
 
 from silverprint.data.table import Dataset
 from silverprint.errors import BundleError, ConfigError
-from silverprint.recipes.gan import GanSettings
+from silverprint.recipes.gan_settings import GanSettings
 from silverprint.recipes.scratch_settings import ScratchSettings
 from silverprint.runtime.generative import read_generative
 from silverprint.runtime.predictor import Predictor

@@ -16,7 +16,8 @@ from silverprint.errors import ConfigError
 from silverprint.export.bundle import check_output
 from silverprint.export.generative import export_part
 from silverprint.models.gan import Generator, check_side
-from silverprint.recipes.gan import Gan, GanSettings, train_gan
+from silverprint.recipes.gan import Gan, train_gan
+from silverprint.recipes.gan_settings import GanSettings
 from silverprint.reports.balance import balance, troubles
 from silverprint.reports.contents import Curve
 from silverprint.reports.gan import GanReport, render

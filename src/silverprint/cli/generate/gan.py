@@ -59,7 +59,7 @@ def gan(
     }  # fmt: skip
     with progress.stage("import"):
         need_extra()
-        from silverprint.recipes.gan import GanSettings
+        from silverprint.recipes.gan_settings import GanSettings
         from silverprint.training.checks import settings_from
         from silverprint.workflows.gan import generate_gan
     settings = settings_from(GanSettings, given)
