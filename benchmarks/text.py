@@ -90,7 +90,7 @@ def ours(text: Text, steps: int, settings: TextSettings, folder: Path) -> Callab
     part = Text(text.name, text.content[: needed + 1000], needed)
     fabric = start_fabric(settings.device, settings.precision)
     lesson = Lesson.of(part, settings, fabric)
-    reader = Reader(_network(part, settings), rows)
+    reader = Reader(_network(part, settings), rows, settings.forget)
     state = _state(reader, settings, lesson, folder)
 
     def run() -> float:

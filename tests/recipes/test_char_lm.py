@@ -96,7 +96,7 @@ def test_what_it_remembers_is_carried_from_step_to_step() -> None:
     fabric = start_fabric("cpu", "f32")
     lesson = Lesson.of(song(3), SMALL, fabric)
     torch.manual_seed(0)
-    reader = Reader(CharLSTM(len(song(3).characters), width=8), rows=4).eval()
+    reader = Reader(CharLSTM(len(song(3).characters), width=8), rows=4, chance=1.0).eval()
     given, expected = zip(*map(lesson.batch, range(lesson.steps)), strict=True)
     whole, _ = reader.network(torch.cat(given), reader.network.nothing(4))
     for _ in range(2):
@@ -107,6 +107,17 @@ def test_what_it_remembers_is_carried_from_step_to_step() -> None:
     strips = torch.cat(given).T
     assert strips.flatten().tolist() == content[: strips.numel()].tolist()
     assert torch.cat(expected).T.flatten().tolist() == content[1 : strips.numel() + 1].tolist()
+
+
+def test_now_and_then_a_strip_forgets_everything() -> None:
+    torch.manual_seed(0)
+    network = CharLSTM(5, width=8)
+    places = torch.zeros(1, 400, dtype=torch.long)
+    reader = Reader(network, rows=400, chance=0.25).train()
+    reader.hidden, reader.cell = (part + 1 for part in network.nothing(400))
+    fresh, _ = network(places, network.nothing(400))
+    forgot = (reader(places) - fresh).abs().amax((0, 2)) < 1e-6
+    assert forgot.float().mean().item() == pytest.approx(0.25, abs=0.07)
 
 
 def test_patience_and_bf16(tmp_path) -> None:

@@ -4,9 +4,12 @@
 
 The text that teaches is cut into `batch_size` strips, which are read side by side, `length`
 characters a step. What the network remembers is carried from step to step through the whole strip;
-gradients go back to the beginning of the step (truncated backpropagation through time). The end of
-the text only judges: after each epoch all of it is read, and so is as much of what was learned
-from, with the same averaged weights and without dropout. All losses are nats a character.
+gradients go back to the beginning of the step (truncated backpropagation through time). Now and
+then a strip forgets everything: a network that seldom began with nothing in the middle of a text
+may, when it has to, fall into a state from which it never recovers.
+
+The end of the text only judges: after each epoch all of it is read, and so is as much of what was
+learned from, with the same averaged weights and without dropout. All losses are nats a character.
 
 The same call with the same folder takes a stopped run up where its last checkpoint left it, in the
 middle of the strips; on a processor the result is the same to the last bit.
@@ -60,6 +63,7 @@ class TextSettings:
         batch_size: strips that are read side by side; None for 8 to 128, so that even a short text
             gives some 256 steps an epoch.
         length: characters of each strip a step, through which gradients go back.
+        forget: chance of a strip to forget everything before a step, as if the text began there.
         learning_rate: the highest.
         schedule: "cosine", "linear" or "constant", after the warm-up.
         warm_up: share of all steps in which the learning rate rises.
@@ -80,6 +84,7 @@ class TextSettings:
     epochs: int = 12
     batch_size: int | None = None
     length: int = 40
+    forget: float = 0.02
     learning_rate: float = 3e-3
     schedule: Shape = "cosine"
     warm_up: float = 0.05
@@ -110,6 +115,7 @@ RANGES: dict[str, Range] = {
     "epochs": (int, 1, 100_000, "1..100000"),
     "batch_size": (int, 1, 65536, "1..65536"),
     "length": (int, 1, 65536, "1..65536"),
+    "forget": (float, 0, 1, "0..1"),
     "learning_rate": (float, ABOVE_0, 100, "0..100, 0 excluded"),
     "warm_up": (float, 0, 1, "0..1"),
     "weight_decay": (float, 0, 10, "0..10"),
@@ -165,7 +171,7 @@ def train_char_lm(
         raise ConfigError("a text is read by one process; start `write train` without torchrun.")
     with own_randomness(settings.seed):
         lesson = Lesson.of(text, settings, fabric)
-        reader = Reader(_network(text, settings), lesson.rows).to(fabric.device)
+        reader = Reader(_network(text, settings), lesson.rows, settings.forget).to(fabric.device)
         state = _state(reader, settings, lesson, folder)
         state.take_up()
         resumed = state.epoch
@@ -242,9 +248,9 @@ class Reader(nn.Module):
     hidden: Tensor
     cell: Tensor
 
-    def __init__(self, network: CharLSTM, rows: int) -> None:
+    def __init__(self, network: CharLSTM, rows: int, chance: float) -> None:
         super().__init__()
-        self.network = network
+        self.network, self.chance = network, chance
         for name, part in zip(("hidden", "cell"), network.nothing(rows), strict=True):
             self.register_buffer(name, part)
 
@@ -255,7 +261,11 @@ class Reader(nn.Module):
 
     def forward(self, places: Tensor) -> Tensor:
         """Read on: places (steps, rows) -> logits (steps, rows, characters)."""
-        logits, (hidden, cell) = self.network(places, (self.hidden, self.cell))
+        hidden, cell = self.hidden, self.cell
+        if self.training and self.chance:
+            kept = torch.rand(places.shape[1], 1, device=hidden.device) >= self.chance
+            hidden, cell = hidden * kept, cell * kept
+        logits, (hidden, cell) = self.network(places, (hidden, cell))
         # New tensors, not copies into the old ones, which the backward pass still needs.
         self.hidden, self.cell = hidden.detach().float(), cell.detach().float()
         return cast(Tensor, logits)
