@@ -10,6 +10,7 @@ def test_a_bundle(cli, trained, tmp_path) -> None:
     assert "trunk.blocks.3.1" in ran.out
     assert "trunk.blocks.3.1.conv_dw" not in ran.out
     assert "frozen" in ran.out
+    assert "\nhead: 3,843 parameters, 3,840 multiply-adds\n" in ran.out
     assert "multiply-adds a picture, that is" in ran.out
     assert "frozen" in (tmp_path / "net.svg").read_text("utf-8")
 

@@ -56,7 +56,7 @@ def test_a_layer_that_runs_twice_counts_twice_and_is_listed_once() -> None:
     assert layers["conv"].multiply_adds == 2 * 3 * 9 * 16
     assert layers["conv"].parameters == 27
     assert layers["conv"].detail == "3×3 depthwise"
-    assert layers["pair"].shape == ()
+    assert layers["pair"].shape == (3, 4, 4)  # of the first of two
     assert list(layers) == ["conv", "pair", "last"]
 
 

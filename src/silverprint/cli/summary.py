@@ -45,13 +45,18 @@ def summary(
 
 def print_totals(found: "Architecture") -> None:
     """Print what the whole network amounts to."""
+    if len(found.parts) > 1:
+        for part in found.parts:
+            typer.echo(
+                f"{part.name}: {part.parameters:,} parameters, {part.multiply_adds:,} multiply-adds"
+            )
     given = " x ".join(map(str, found.given))
     typer.echo(
         f"{found.title}: {found.parameters:,} parameters, {found.learning:,} of them learn; input "
         f"{given}"
     )
     typer.echo(
-        f"{found.multiply_adds:,} multiply-adds a picture, that is {2 * found.multiply_adds / 1e9:.3g} "
+        f"{found.multiply_adds:,} multiply-adds a {found.each}, that is {2 * found.multiply_adds / 1e9:.3g} "
         "GFLOPs where a multiply-add counts as two operations"
     )
 

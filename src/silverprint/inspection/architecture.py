@@ -5,7 +5,6 @@ network does between its layers counts too, as attention does. On torch's "meta"
 computed or kept: a network of any size takes a moment.
 """
 
-import re
 from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 from typing import Any
@@ -14,7 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
-POOLS = re.compile("pool|largest", re.IGNORECASE)
+UNFOLDED = ("trunk", "encoder", "decoder", "generator", "discriminator")
 
 
 @dataclass
@@ -25,7 +24,8 @@ class Layer:
         name: as in torch; its parts have names that begin with it and a dot.
         kind: the class's name.
         detail: of a convolution or pool, its window and stride: "3×3 /2".
-        shape: of what it gives for one picture, without the first dimension.
+        shape: of what it gives for one picture, without the first dimension; of several things the
+            first's.
         parameters: all within it.
         learning: those of them that training changed, or would.
         multiply_adds: of one picture, all within it.
@@ -53,6 +53,9 @@ class Architecture:
         parameters: in all.
         learning: those that training changed, or would.
         multiply_adds: of one picture.
+        blocks: those of the layers that a drawing shows as one.
+        gives: shape of its output.
+        each: what goes through it once: "picture" or "character".
     """
 
     title: str
@@ -62,12 +65,21 @@ class Architecture:
     learning: int
     multiply_adds: int
     blocks: tuple[Layer, ...] = field(default=())
+    gives: tuple[int, ...] = ()
+    each: str = "picture"
+
+    @property
+    def parts(self) -> tuple[Layer, ...]:
+        """What it falls into, such as trunk and head, or encoder and decoder."""
+        return tuple(one for one in self.layers if "." not in one.name and not one.leaf)
 
     def to_json(self) -> dict[str, Any]:
         """Return plain JSON types."""
         return {
             "name": self.title,
             "input": list(self.given),
+            "output": list(self.gives),
+            "for_one": self.each,
             "parameters": self.parameters,
             "learning": self.learning,
             "multiply_adds": self.multiply_adds,
@@ -89,18 +101,21 @@ class Architecture:
 
 
 def describe(
-    network: nn.Module, example: Tensor, title: str, learning: Collection[str] = ()
-) -> Architecture:
+    network: nn.Module, example: Tensor, title: str, learning: Collection[str] = (),
+    *more: Any, each: str = "picture",
+) -> Architecture:  # fmt: skip
     """Run one picture through a network and note what it is made of.
 
     Args:
         network: in evaluation mode, on the example's device.
-        example: (1, C, S, S).
+        example: (1, C, S, S), or whatever else it takes.
         title: what to call it.
         learning: names of the parameters that learn.
+        more: what it takes besides the example.
+        each: what an example is.
     """
     with FlopCounterMode(display=False) as counter, torch.no_grad():
-        layers = _watch(network, example, counter.get_total_flops)
+        layers, gives = _watch(network, (example, *more), counter.get_total_flops)
         total = counter.get_total_flops() // 2
     sizes = {name: parameter.numel() for name, parameter in network.named_parameters()}
     for layer in layers:
@@ -111,11 +126,14 @@ def describe(
         title, tuple(example.shape[1:]), tuple(layers), sum(sizes.values()),
         sum(size for name, size in sizes.items() if name in learning), total,
         tuple(layer for layer in layers if layer.name in _block_names(network)),
+        gives, each,
     )  # fmt: skip
 
 
-def _watch(network: nn.Module, example: Tensor, flops: Callable[[], int]) -> list[Layer]:
-    """Run the example; return each layer that ran, with its shape and operations."""
+def _watch(
+    network: nn.Module, given: tuple[Any, ...], flops: Callable[[], int]
+) -> tuple[list[Layer], tuple[int, ...]]:
+    """Return each layer that ran, with its shape and operations, and the output's shape."""
     layers: dict[str, Layer] = {}
     began: dict[str, int] = {}
     handles = []
@@ -130,16 +148,20 @@ def _watch(network: nn.Module, example: Tensor, flops: Callable[[], int]) -> lis
 
         def leave(_: nn.Module, __: Any, result: Any, name: str = name) -> None:
             layers[name].multiply_adds += (flops() - began[name]) // 2
-            if isinstance(result, Tensor):
-                layers[name].shape = tuple(result.shape[1:])
+            layers[name].shape = _shape_of(result)
 
         handles += [module.register_forward_pre_hook(enter), module.register_forward_hook(leave)]
     try:
-        network(example)
+        gives = _shape_of(network(*given))
     finally:
         for handle in handles:
             handle.remove()
-    return list(layers.values())
+    return list(layers.values()), gives
+
+
+def _shape_of(result: Any) -> tuple[int, ...]:
+    first = result[0] if isinstance(result, tuple) and result else result
+    return tuple(first.shape[1:]) if isinstance(first, Tensor) else ()
 
 
 def _detail(module: nn.Module) -> str:
@@ -156,11 +178,12 @@ def _detail(module: nn.Module) -> str:
 
 
 def _block_names(network: nn.Module, prefix: str = "") -> set[str]:
-    """Return what stands in a drawing as one: a network's children, an nn.Sequential unfolded."""
+    """Return what stands in a drawing as one: a network's children, chains of them unfolded."""
     names: set[str] = set()
     for name, child in network.named_children():
         path = f"{prefix}{name}"
         parts = len(list(child.children()))
-        chain = type(child).forward is nn.Sequential.forward and parts
-        names |= _block_names(child, f"{path}.") if chain or (path == "trunk" and parts) else {path}
+        chain = type(child).forward is nn.Sequential.forward or isinstance(child, nn.ModuleList)
+        unfolded = parts and (chain or path in UNFOLDED)
+        names |= _block_names(child, f"{path}.") if unfolded else {path}
     return names

@@ -121,8 +121,7 @@ def draw(architecture: Architecture) -> Markup:
 
 def _slabs(architecture: Architecture) -> list[Slab]:
     """Return what is drawn, first to last, the input in front."""
-    channels, side = architecture.given[0], architecture.given[-1]
-    slabs = [Slab("input", "input", channels, side, None)]
+    slabs = [Slab("input", "input", *_extent(architecture.given), None)]
     blocks = [layer for layer in architecture.blocks if layer.shape]
     for layer in blocks:
         kind = _kind(layer)
@@ -131,20 +130,26 @@ def _slabs(architecture: Architecture) -> list[Slab]:
             continue
         learns = None if not layer.parameters else layer.learning > 0
         slabs.append(Slab(kind, _called(layer, kind), channels, side, learns))
-    if slabs[-1].kind == "dense":
-        slabs[-1] = replace(slabs[-1], kind="answer", words="answer")
+    gives, last = architecture.gives, slabs[-1]
+    if len(gives) == 3 and gives[0] in (1, 3):  # a picture, instead of the layer that gives it
+        if last.kind in ("convolution", "block") and (last.channels, last.side) == _extent(gives):
+            slabs.pop()
+        slabs.append(Slab("answer", "picture", *_extent(gives), last.learns))
+    elif last.kind == "dense":
+        slabs[-1] = replace(last, kind="answer", words="answer")
     return slabs
 
 
 def _kind(layer: Layer) -> Kind | None:
     name = layer.kind.lower()
-    if layer.leaf and ("conv" in name or layer.kind == "Whitening"):
+    if layer.leaf and re.search("conv|transposed|whitening", name):
         return "convolution"
     if layer.leaf and ("linear" in name):
         return "dense"
     if re.search("pool|largest", name):
         return "pooling"
-    return "block" if layer.parameters and not layer.leaf and not NORM.match(name) else None
+    block = name == "lstm" or (layer.parameters and not layer.leaf and not NORM.match(name))
+    return "block" if block else None
 
 
 def _extent(shape: Sequence[int]) -> tuple[int, int]:
@@ -157,14 +162,15 @@ def _extent(shape: Sequence[int]) -> tuple[int, int]:
     if len(shape) == 3:
         return (shape[0], shape[1]) if shape[1] > 1 else (shape[0], 0)
     if len(shape) == 2:
-        return shape[1], math.isqrt(shape[0])
-    return shape[0], 0
+        return shape[1], math.isqrt(shape[0]) if shape[0] > 1 else 0
+    return (shape[0] if shape else 1), 0
 
 
 def _called(layer: Layer, kind: Kind) -> str:
     """Return a layer in a word or two: "conv 3×3 /2", "max pool", "InvertedResidual"."""
     if kind == "convolution":
-        return f"conv {layer.detail}".replace(" depthwise", "")
+        word = "transposed" if "transpose" in layer.kind.lower() else "conv"
+        return f"{word} {layer.detail}".replace(" depthwise", "")
     if kind == "dense":
         return "dense"
     if kind == "pooling":
@@ -244,7 +250,7 @@ def _heading(architecture: Architecture) -> tuple[Markup, float]:
     given = " × ".join(str(side) for side in architecture.given)
     facts = (
         f"{_large(architecture.parameters)} parameters, {_large(architecture.multiply_adds)} "
-        f"multiply-adds for one picture of {given}"
+        f"multiply-adds for one {architecture.each}; input {given}"
     )
     head = join((
         words(MARGIN, 34, architecture.title, 19, bold=True),

@@ -10,6 +10,7 @@ from torch import nn
 from silverprint.backbones.networks import build_backbone
 from silverprint.backbones.registry import PACKAGED, BackboneChoice
 from silverprint.errors import ConfigError, SilverprintError
+from silverprint.export.generative_network import load_whole
 from silverprint.export.network import BundleNetwork, load_network, preprocessing_of
 from silverprint.inspection.architecture import Architecture, describe
 from silverprint.inspection.diagram import draw
@@ -17,7 +18,8 @@ from silverprint.inspection.figure import check_place, write_figure
 from silverprint.models.catalogue import PRESETS, build_network, check_model
 from silverprint.models.resnet import Whitening
 from silverprint.models.stages import find_stages, parameters_by_stage
-from silverprint.runtime.bundle import Bundle
+from silverprint.runtime.bundle import MANIFEST, Bundle, read_manifest
+from silverprint.runtime.generative import TASKS, read_generative
 
 SIDE, CHANNELS, CLASSES = 32, 3, 10  # of a small network that nobody has trained
 
@@ -26,7 +28,7 @@ def summarise(
     name: str, *, size: int | None = None, channels: int | None = None,
     classes: int | None = None, drawing: Path | None = None,
 ) -> Architecture:  # fmt: skip
-    """Describe a bundle's network, a pretrained one by name, or one of the small ones.
+    """Describe a bundle's network of any task, a pretrained one by name, or a small one.
 
     Args:
         name: a bundle's folder; a name that timm or torchvision knows, which is built without
@@ -49,7 +51,7 @@ def summarise(
     if _is_bundle(name):
         if size is not None:
             raise ConfigError("--size is for networks without a bundle; leave it out.")
-        found = describe_bundle(_open(name))
+        found = _bundled(name)
     elif small:
         found = _small(model, preset, size, channels, classes)
     else:
@@ -98,6 +100,21 @@ def _found_not_trained(network: nn.Module) -> set[str]:
         for name, module in network.named_modules()
         if isinstance(module, Whitening)
     }
+
+
+def _bundled(name: str) -> Architecture:
+    """Describe what a bundle holds: a classifier, or a network that makes things."""
+    path = Path(name)
+    if not (path / MANIFEST).exists() or read_manifest(path).get("task") not in TASKS:
+        return describe_bundle(_open(name))
+    bundle = read_generative(path)
+    whole = load_whole(bundle)
+    # On "meta" an LSTM is run as products, which can be counted, and not as one fused operation.
+    network, (first, *more) = whole.network.to("meta"), (one.to("meta") for one in whole.examples)
+    title = f"{bundle.task} ({path.name})"
+    learning = {name for name, _ in network.named_parameters()}
+    each = "character" if bundle.task == "text" else "picture"
+    return describe(network, first, title, learning, *more, each=each)
 
 
 def _is_bundle(name: str) -> bool:
