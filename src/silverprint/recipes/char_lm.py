@@ -79,16 +79,16 @@ class TextSettings:
 
     width: int = 512
     layers: int = 2
-    dropout: float = 0.25
+    dropout: float = 0.4
     embedding: int | None = None
-    epochs: int = 12
+    epochs: int = 36
     batch_size: int | None = None
     length: int = 40
     forget: float = 0.02
     learning_rate: float = 3e-3
     schedule: Shape = "cosine"
     warm_up: float = 0.05
-    weight_decay: float = 0.0
+    weight_decay: float = 0.02
     clip: float | None = 1.0
     average: bool = True
     patience: int | None = None
