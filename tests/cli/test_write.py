@@ -8,7 +8,6 @@ import sys
 import pytest
 
 from silverprint.cli import app as application
-from silverprint.cli import write
 
 VERSE = "Half a league, half a league, half a league onward,\n"
 
@@ -16,8 +15,6 @@ VERSE = "Half a league, half a league, half a league onward,\n"
 @pytest.fixture(autouse=True)
 def ready() -> None:
     """These tests need no trained bundle."""
-    if "write" not in {group.name for group in application.app.registered_groups}:
-        application.app.add_typer(write.app, name="write")
 
 
 @pytest.fixture(scope="module")
