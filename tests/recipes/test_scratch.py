@@ -341,7 +341,7 @@ def test_two_processes_have_the_loss_curve_of_one(tmp_path) -> None:
 
 
 def test_progress_counts_every_picture_and_says_how_it_goes(tmp_path, monkeypatch) -> None:
-    monkeypatch.setattr("silverprint.recipes.scratch.SECONDS_BETWEEN_NOTES", 0.0)
+    monkeypatch.setattr("silverprint.training.ticker.SECONDS_BETWEEN_NOTES", 0.0)
     told = []
 
     def advance(count: int, note: str = "") -> None:
