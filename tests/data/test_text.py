@@ -13,6 +13,17 @@ def write(tmp_path, data, name="book.txt"):
     return path
 
 
+def test_of_a_gutenberg_book_only_the_book_is_read(tmp_path):
+    head = b"Title: x\r\n*** START OF THE PROJECT GUTENBERG EBOOK X ***\r\n\r\n"
+    tail = b"*** END OF THIS PROJECT GUTENBERG EBOOK X ***\r\nlicence\r\n"
+    for data in (head + b"a book\r\n\r\n" + tail, b"a book\r\n\r\n" + tail, head + b"a book"):
+        text = read_text(write(tmp_path, data))
+        assert text.content == "a book\n"
+        assert text.left_out > 20
+    assert read_text(write(tmp_path, b"no *** END OF THIS PROJECT GUTENBERG EBOOK")).left_out == 0
+    assert "licence" in read_text(write(tmp_path, tail)).content
+
+
 def test_the_end_judges(tmp_path) -> None:
     text = read_text(write(tmp_path, b"abcdefghij"), 0.2)
     assert (text.name, text.training, text.validation) == ("book.txt", "abcdefgh", "ij")

@@ -1,6 +1,7 @@
 """A text to learn from: any UTF-8 file."""
 
 import os
+import re
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -12,6 +13,8 @@ from silverprint.data.files import opened
 from silverprint.errors import ConfigError, DataError
 from silverprint.runtime.characters import code_points, encode, one_line_end
 
+MARKS = re.compile(r"^\*\*\* ?(START|END) OF TH(?:IS|E) PROJECT GUTENBERG EBOOK.*$", re.MULTILINE)
+
 
 @dataclass(frozen=True)
 class Text:
@@ -21,11 +24,13 @@ class Text:
         name: of the file.
         content: the text, its lines ending in LF.
         cut: what is learned from ends before this character; what judges begins here.
+        left_out: characters of Project Gutenberg's header and licence, which are no part of it.
     """
 
     name: str
     content: str
     cut: int
+    left_out: int = 0
 
     @cached_property
     def characters(self) -> str:
@@ -50,7 +55,9 @@ class Text:
 def read_text(path: str | os.PathLike[str], held_out: float = 0.1) -> Text:
     """Read a text, gzip or not, and cut off its end to judge by.
 
-    A byte order mark is left out, CRLF and CR become LF; nothing else is changed.
+    A byte order mark is left out, CRLF and CR become LF. Of a book from Project Gutenberg what
+    stands before its mark of the start and after that of the end is left out: the licence is not
+    the author's. Nothing else is changed.
 
     Args:
         path: of the file.
@@ -65,8 +72,10 @@ def read_text(path: str | os.PathLike[str], held_out: float = 0.1) -> Text:
     file = Path(path).expanduser()
     with opened(file) as handle:
         data = handle.read()
-    content = one_line_end(_decoded(data, file))
-    text = Text(file.name, content, round(len(content) * (1 - held_out)))
+    whole = one_line_end(_decoded(data, file))
+    content = _the_book(whole)
+    cut = round(len(content) * (1 - held_out))
+    text = Text(file.name, content, cut, len(whole) - len(content))
     if not content:
         raise DataError(f"{file} is empty; name a file that holds a text.")
     if len(text.characters) == 1:
@@ -75,6 +84,13 @@ def read_text(path: str | os.PathLike[str], held_out: float = 0.1) -> Text:
             "is nothing to tell apart; name another text."
         )
     return text
+
+
+def _the_book(whole: str) -> str:
+    marks = {found[1]: found for found in MARKS.finditer(whole)}
+    start = marks["START"].end() if "START" in marks else 0
+    stop = marks["END"].start() if "END" in marks else len(whole)
+    return whole[start:stop].strip("\n") + "\n" if marks and start < stop else whole
 
 
 def _decoded(data: bytes, file: Path) -> str:

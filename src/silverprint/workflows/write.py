@@ -66,6 +66,8 @@ def train_text_model(
     check_output(out)
     told = [__version__, "text", repr(settings), text.cut]
     folder = hold_run(told, (text.content.encode(),), fresh=fresh)
+    if text.left_out:
+        progress.say(f"Left out: {text.left_out:,} characters of Project Gutenberg's own.")
     total = len(text.training) * settings.epochs
     with progress.stage("train", total, f"characters of {text.name}") as advance:
         fitted = train_char_lm(text, settings, folder, advance=advance)
@@ -125,7 +127,12 @@ def _told(text: Text, settings: TextSettings, run: Written) -> dict[str, Any]:
     fitted = run.fitted
     return {
         "characters": text.characters,
-        "text": {"name": text.name, "characters": len(text.content), "cut": text.cut},
+        "text": {
+            "name": text.name,
+            "characters": len(text.content),
+            "cut": text.cut,
+            "left_out": text.left_out,
+        },
         "settings": asdict(settings),
         "metrics": {"validation": run.measures},
         "parity": run.parity,
@@ -151,6 +158,7 @@ def _page(
         curves=fitted.curves,
         passages=run.passages,
         facts={
+            "Left out, Project Gutenberg's own": f"{text.left_out:,} characters",
             "Different characters": f"{len(text.characters):,}",
             "Parameters": f"{_parameters(fitted.network):,}",
             "Epoch that ships": f"{fitted.best_epoch} of {fitted.epochs}",
