@@ -19,6 +19,7 @@ __version__ = "0.1.0"
 if TYPE_CHECKING:
     from silverprint.api import (
         Model,
+        audit,
         list_backbones,
         load,
         train,
@@ -41,7 +42,7 @@ if TYPE_CHECKING:
     from silverprint.runtime.predictor import Prediction
 
 _HOMES = {
-    "silverprint.api": ("Model", "list_backbones", "load", "train"),
+    "silverprint.api": ("Model", "audit", "list_backbones", "load", "train"),
     "silverprint.data.named": ("list_datasets",),
     "silverprint.data.read": ("read",),
     "silverprint.data.table": ("Dataset",),
@@ -65,6 +66,7 @@ __all__ = [  # noqa: RUF022 - in the order a reader meets them
     "read",
     "train",
     "load",
+    "audit",
     "Dataset",
     "Model",
     "Prediction",

@@ -1,4 +1,4 @@
-"""The Python face of Silverprint: train, load, and the model they give."""
+"""The Python face of Silverprint: train, load, audit, and the model they give."""
 
 import shutil
 import tempfile
@@ -19,6 +19,7 @@ from silverprint.workflows.evaluate import evaluate_bundle
 from silverprint.workflows.predict import open_bundle
 
 if TYPE_CHECKING:
+    from silverprint.workflows.audit import Audit
     from silverprint.workflows.next import Pick
 
 
@@ -167,6 +168,27 @@ def load(
         ConfigError: a share is outside its range, or the bundle cannot tell.
     """
     return Model(open_bundle(bundle), accept, coverage)
+
+
+def audit(data: Dataset | str | PathLike[str], *, quiet: bool = False, **settings: Any) -> "Audit":
+    """Say what is, or may be, wrong with pictures and labels; see `silverprint audit`.
+
+    Args:
+        data: what `read` gives, or what it takes.
+        quiet: show no progress.
+        **settings: engine, seed or cache_limit, as for `train`.
+
+    Returns:
+        Its `findings` each have a kind, a detail in words, a score, and `rows` of its `dataset`.
+
+    Raises:
+        SilverprintError: an input is wrong, or no picture can be read.
+    """
+    from silverprint.workflows.audit import audit as run_audit
+    from silverprint.workflows.settings import TrainSettings
+
+    dataset = data if isinstance(data, Dataset) else read(data)
+    return run_audit(dataset, TrainSettings.of(**settings), Progress(quiet))
 
 
 def list_backbones() -> list[str]:

@@ -83,6 +83,23 @@ def test_save_onto_itself(trained, tmp_path) -> None:
     assert sp.load(copy).classes == ("cat", "dog", "emu")
 
 
+def test_audit_from_python(trained, tmp_path) -> None:
+    photos = tmp_path / "photos"
+    shutil.copytree(trained.photos, photos)
+    first = min((photos / "cat").iterdir())
+    shutil.copy(first, photos / "cat" / "again.png")
+    (photos / "dog" / "broken.png").write_bytes(b"?")
+    found = sp.audit(photos, quiet=True)
+    copies = next(one for one in found.findings if one.kind == "exact_duplicate")
+    assert {found.dataset.names[row] for row in copies.rows} == {
+        "cat/again.png",
+        f"cat/{first.name}",
+    }
+    assert [one.kind for one in found.findings].count("unreadable") == 1
+    with pytest.raises(sp.ConfigError, match="setting 'sed' is unknown"):
+        sp.audit(photos, sed=1)
+
+
 def test_errors_come_before_any_work(trained, tmp_path) -> None:
     with pytest.raises(sp.ConfigError, match=r"setting 'epoch' is unknown. Did you mean 'epochs'"):
         sp.train(trained.photos, epoch=3)
