@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from silverprint.data.read import read
 from silverprint.data.table import Dataset
@@ -135,10 +136,22 @@ def test_it_learns(digits, tmp_path) -> None:
     assert len(run.network.curves["validation loss"]) == 15
 
 
-def test_photos_get_64_pixels_and_small_arrays_their_own(digits, make_photos, tmp_path) -> None:
+def test_large_pictures_get_64_pixels_and_small_ones_their_own(
+    digits, make_photos, tmp_path
+) -> None:
     assert natural_size(digits) == 16
-    make_photos(tmp_path / "photos", {"cat": 2, "dog": 2})
+    make_photos(tmp_path / "photos", {"cat": 2, "dog": 2}, size=(100, 80))
     assert natural_size(read(tmp_path / "photos")) == 64
+
+
+def test_small_files_keep_their_side_made_even(tmp_path) -> None:
+    for name in "ab":
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "broken.png").write_bytes(b"no picture")
+    assert natural_size(read(tmp_path)) == 64
+    for name in "ab":
+        Image.new("L", (27, 20)).save(tmp_path / name / "small.png")
+    assert natural_size(read(tmp_path)) == 28
 
 
 @pytest.mark.parametrize(

@@ -21,7 +21,8 @@ from silverprint.backbones.prepare import write_network
 from silverprint.backbones.registry import BackboneChoice
 from silverprint.backbones.verify import PICTURES, verify_network
 from silverprint.data.table import Dataset, Split
-from silverprint.errors import DataError
+from silverprint.errors import DataError, ImageError
+from silverprint.runtime.images import decode
 from silverprint.runtime.preprocessing import Preprocessing
 from silverprint.training.pixels import PixelData
 from silverprint.training.progress import Progress
@@ -183,13 +184,17 @@ def train_pretrained(
 
 
 def natural_size(dataset: Dataset) -> int:
-    """Return the side that the pictures have, within 16 to LARGEST_SIDE pixels."""
+    """Return the side that the pictures have, made even, within 16 to LARGEST_SIDE pixels."""
     longest = 0
-    for source in dataset.sources[:: max(1, len(dataset) // 64)]:
-        if isinstance(source, Path):
-            return LARGEST_SIDE
-        longest = max(longest, *source.shape[:2])
-    return min(max(longest, 16), LARGEST_SIDE)
+    step = max(1, len(dataset) // 64)
+    for source, name in zip(dataset.sources[::step], dataset.names[::step], strict=True):
+        try:
+            longest = max(longest, *decode(source, name=name, min_side=LARGEST_SIDE).shape[:2])
+        except ImageError:
+            continue
+        if longest >= LARGEST_SIDE:
+            break
+    return min(max(longest + longest % 2, 16), LARGEST_SIDE) if longest else LARGEST_SIDE
 
 
 def targets_of(run: Training, rows: NDArray[np.int64]) -> NDArray[Any]:
