@@ -2,6 +2,7 @@
 
 import json
 import os
+import shlex
 import subprocess
 import sys
 
@@ -47,6 +48,7 @@ def test_train_tells_what_came_of_it(cli, brigade, tmp_path) -> None:
     assert second.startswith("epoch 1 of 1 ships")
     assert third == f"model {tmp_path / 'a'}, report {tmp_path / 'a' / 'report.html'}"
     assert fourth.startswith("next: silverprint write sample")
+    assert cli(*shlex.split(fourth.removeprefix("next: silverprint "))).code == 0
     assert "characters" in ran.err
     found = cli("write", "train", text, "--out", tmp_path / "b", *given, "--json", "-q")
     assert found.err == ""

@@ -57,6 +57,7 @@ def test_gzip(tmp_path) -> None:
         (b"\n\r\n\r", r"holds one character only, '\n', 3 times: there is nothing to tell apart"),
         (b"na\xefve", "book.txt is not UTF-8: byte 2 is 0xef; convert it first"),
         (b"\xed\xa0\x80", "is not UTF-8: byte 0 is 0xed"),
+        (b"\xff\xfea\x00", "byte 0 is 0xff; convert it first, for example with iconv -f UTF-16"),
     ],
 )
 def test_what_is_no_text_is_refused(tmp_path, data, words) -> None:

@@ -326,3 +326,9 @@ def test_what_settings_refuse(given, message) -> None:
     with pytest.raises(ConfigError) as caught:
         StyleSettings.of(**given)
     assert message in str(caught.value)
+
+
+def test_pixels_that_may_not_be_written_to_are_copied() -> None:
+    pixels = np.full((1, 1, 3), 51, np.uint8)
+    pixels.setflags(write=False)
+    assert to_tensor(pixels, CPU).flatten().tolist() == pytest.approx([0.2] * 3)

@@ -112,6 +112,10 @@ def test_what_is_refused_before_any_work(content, style, tmp_path) -> None:
     assert "content.png' cannot be written" in refused(content, [style], content / "out.png")
     assert "the strip must end with" in refused(content, [style], out, strip=tmp_path / "strip")
     assert "are both" in refused(content, [style], out, strip=out)
+    for what, where in (("result", {"out": content}), ("strip", {"out": out, "strip": style})):
+        told = refused(content, [style], **where)
+        assert told.startswith(f"the {what} would replace")
+        assert "which is to be read" in told
     assert refused(content, [], out) == "give at least one style picture."
     blend = StyleSettings(size=48, blend=(1.0, 2.0))
     assert "--blend has 2 weights for 1 style pictures" in refused(content, [style], out, blend)

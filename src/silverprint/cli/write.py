@@ -123,4 +123,5 @@ def _print_result(run: "Written", out: Path, seconds: float) -> None:
     )
     typer.echo(f"epoch {fitted.best_epoch} of {fitted.epochs} ships, {seconds:,.1f} s in all")
     typer.echo(f"model {out}, report {out / 'report.html'}")
-    typer.echo(f"next: silverprint write sample {shlex.quote(str(out))} --prime 'Once upon'")
+    prime = shlex.quote(run.passages[0].prime)
+    typer.echo(f"next: silverprint write sample {shlex.quote(str(out))} --prime {prime}")

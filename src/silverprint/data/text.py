@@ -1,5 +1,6 @@
 """A text to learn from: any UTF-8 file."""
 
+import codecs
 import os
 import re
 from dataclasses import dataclass
@@ -97,7 +98,9 @@ def _decoded(data: bytes, file: Path) -> str:
     try:
         return data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
+        wide = data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
         raise DataError(
             f"{file} is not UTF-8: byte {error.start:,} is 0x{error.object[error.start]:02x}; "
-            f"convert it first, for example with iconv -f ISO-8859-1 -t UTF-8."
+            f"convert it first, for example with iconv -f {'UTF-16' if wide else 'ISO-8859-1'} "
+            "-t UTF-8."
         ) from None

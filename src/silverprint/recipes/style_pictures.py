@@ -18,7 +18,7 @@ Pixels = NDArray[np.uint8]
 
 def to_tensor(pixels: Pixels, device: torch.device) -> Tensor:
     """Return (1, 3, h, w) of 0..1."""
-    channels = torch.from_numpy(np.ascontiguousarray(pixels.transpose(2, 0, 1)))
+    channels = torch.from_numpy(pixels.transpose(2, 0, 1).copy())
     return channels.to(device).float()[None] / 255
 
 

@@ -97,8 +97,14 @@ def stylize(
     settings, progress = settings or StyleSettings(), progress or Progress(quiet=True)
     out = check_out(out, "the result")
     strip = None if strip is None else check_out(strip, "the strip")
-    if strip == out:
+    if strip is not None and strip.resolve() == out.resolve():
         raise ConfigError(f"the result and the strip are both {str(out)!r}; name two files.")
+    given = {Path(path).expanduser().resolve() for path in (content, *styles)}
+    for what, file in (("result", out), ("strip", strip)):
+        if file is not None and file.resolve() in given:
+            raise ConfigError(
+                f"the {what} would replace {str(file)!r}, which is to be read; name another file."
+            )
     if not styles:
         raise ConfigError("give at least one style picture.")
     if settings.blend and len(settings.blend) != len(styles):
