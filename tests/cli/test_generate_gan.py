@@ -49,7 +49,7 @@ def test_photos_become_a_bundle_that_makes_some(cli, photos, tmp_path) -> None:
         (("--set", "spectrl=false"), "'spectrl' is unknown. Did you mean 'spectral'?"),
         (("--size", "128"), "a gan makes pictures of 16 to 64 pixels; got 128"),
         (("--judge", "nothing"), "nothing"),
-        (("--batch-size", "64"), "at least 64 pictures to learn from"),
+        (("--batch-size", "64"), "batch_size of 64; got"),
         (("--fit", "shrink"), "fit must be one of pad, crop, squash"),
     ],
 )

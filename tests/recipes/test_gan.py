@@ -138,7 +138,7 @@ def test_settings_outside_are_refused(settings: Any, words: str) -> None:
 
 
 def test_too_few_pictures_are_refused(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match=r"at least 128 pictures to learn from.*got 64"):
+    with pytest.raises(ConfigError, match=r"got 64. Add pictures, or lower batch_size"):
         trained(tmp_path, batch_size=128)
 
 

@@ -21,6 +21,7 @@ from silverprint.workflows.generative import ship
 from silverprint.workflows.latent import interpolate, plane, sample, walk
 from silverprint.workflows.run_folders import hold_run
 from silverprint.workflows.vae import Measuring, make_vae, measure, write_vae
+from silverprint.workflows.vae_page import _flat
 
 SMALL = VaeSettings(latent=2, network="mlp", widths=(16,), epochs=2, batch_size=32, device="cpu")
 QUICK = Measuring(samples=3, pictures=10)
@@ -155,6 +156,11 @@ def test_what_cannot_be_sampled(bundles, tmp_path, change, words) -> None:
         sample(bundles["told"], out, **change)
 
 
+def test_a_missing_bundle_says_which_verbs_make_one(tmp_path) -> None:
+    with pytest.raises(BundleError, match="does not exist; `silverprint generate` and"):
+        sample(tmp_path / "none", tmp_path / "a.png")
+
+
 def test_what_cannot_be_walked(bundles, tmp_path) -> None:
     out = tmp_path / "walk.png"
     for change, words in (
@@ -180,6 +186,12 @@ def test_a_handful_of_pictures_is_enough(tmp_path: Path) -> None:
     write_vae(again, tmp_path / "few", tmp_path / "out", Progress(quiet=True), "")
     found = read_generative(tmp_path / "few").manifest["metrics"]["test"]
     assert (found["pictures"], found["nll_error"], found["active_units"]) == (1, 0.0, 0)
+
+
+def test_a_single_picture_has_its_codes_drawn_in_any_number_of_dimensions() -> None:
+    for width in (1, 2, 5):
+        points, _ = _flat(np.ones((1, width), np.float32))
+        assert points.shape == (1, 2)
 
 
 def test_no_classes_no_conditions(tmp_path: Path) -> None:

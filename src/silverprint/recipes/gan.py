@@ -350,9 +350,12 @@ def _codes(count: int, size: int, state: RunState) -> Tensor:
 def _refuse(train: PixelData, held: PixelData, settings: GanSettings, fabric: Fabric) -> None:
     if fabric.world_size > 1:
         raise ConfigError("a gan trains in one process; leave torchrun out.")
-    for what, data, least in (("learn from", train, settings.batch_size), ("judge by", held, 2)):
-        if len(data) < least:
-            raise ConfigError(
-                f"a gan needs at least {least} pictures to {what}, with a batch_size of "
-                f"{settings.batch_size}; got {len(data)}."
-            )
+    if len(train) < settings.batch_size:
+        raise ConfigError(
+            f"a gan needs at least as many pictures to learn from as its batch_size of "
+            f"{settings.batch_size}; got {len(train)}. Add pictures, or lower batch_size."
+        )
+    if len(held) < 2:
+        raise ConfigError(
+            f"a gan needs at least 2 pictures to judge by; got {len(held)}. Add pictures."
+        )

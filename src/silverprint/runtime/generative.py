@@ -133,6 +133,11 @@ def read_generative(
             changed.
     """
     folder = Path(path)
+    if not folder.exists():
+        raise BundleError(
+            f"bundle {folder} does not exist; `silverprint generate` and `silverprint write` make "
+            "such bundles."
+        )
     manifest = read_manifest(folder)
     need(folder, manifest, ("task", "files"))
     task = manifest["task"]

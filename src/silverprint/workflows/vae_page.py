@@ -85,7 +85,9 @@ def _flat(means: NDArray[np.float32]) -> tuple[NDArray[np.float32], str]:
     _, lengths, axes = np.linalg.svd(centred, full_matrices=False)
     share = float((lengths[:2] ** 2).sum() / (lengths**2).sum().clip(1e-12))
     told = f"the two principal components of their codes, {100 * share:.0f} % of all that varies"
-    return (centred @ axes[:2].T).astype(np.float32), told
+    flat = np.zeros((len(means), 2), np.float32)  # a single picture has one direction only
+    flat[:, : len(axes[:2])] = centred @ axes[:2].T
+    return flat, told
 
 
 def _summary(made: "Made") -> str:
