@@ -32,7 +32,7 @@ from silverprint.cli import next as next_verb
 from silverprint.cli.common import fail
 from silverprint.errors import SilverprintError
 
-STOPPED = "stopped; what was looked at is kept, and the next run goes on from there"
+STOPPED = "stopped; what is done is kept, and the same command goes on from there"
 
 app = typer.Typer(
     name="silverprint",
