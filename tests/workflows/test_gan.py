@@ -121,7 +121,7 @@ def test_a_judge_needs_pictures_that_were_not_learned_from(tmp_path: Path, judge
         ({"size": 128}, "a gan makes pictures of 16 to 64 pixels; got 128"),
         ({"settings": {"conditional": True}, "dataset": stripes(classes=("any",))},
          "stripes has no classes to tell the networks; leave --conditional out"),
-        ({"settings": {"batch_size": 512}}, "at least 512 pictures to learn from"),
+        ({"settings": {"batch_size": 512}}, "its batch_size of 512; got 76"),
     ],
 )  # fmt: skip
 def test_what_cannot_be_is_said_before_anything_is_written(
