@@ -69,6 +69,14 @@ def _refuse_outside(family: int, address: object) -> None:
         raise RuntimeError(f"a test reached for the network: {name}")
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _cache_of_this_worker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Fixtures that outlive a test never touch the user's cache, nor another worker's."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("SILVERPRINT_CACHE", str(tmp_path_factory.mktemp("cache")))
+        yield
+
+
 @pytest.fixture(scope="session")
 def _homes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     base = tmp_path_factory.mktemp("homes")
