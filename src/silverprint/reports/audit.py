@@ -10,7 +10,6 @@ from numpy.typing import NDArray
 from silverprint.data.audit.findings import KINDS, Kind
 from silverprint.data.conventions import counted
 from silverprint.reports import background
-from silverprint.reports.contents import Report
 from silverprint.reports.markup import (
     Markup,
     Section,
@@ -141,13 +140,12 @@ def write_audit_page(report: AuditReport, path: Path) -> None:
 
 def render(report: AuditReport) -> str:
     """Return the whole page as text."""
-    same = Report(
-        title=report.title, summary="", classes=(), task="single-label", metrics={},
-        class_counts={}, notices=report.notices, seconds=report.seconds,
-        provenance=report.provenance,
-    )  # fmt: skip
     chapters = [_chapter(report, kind) for kind in KINDS if report.exhibits.get(kind)]
-    chapters += [background.reading(same), background.timings(same), background.provenance(same)]
+    chapters += [
+        background.reading(report.notices),
+        background.timings(report.seconds),
+        background.provenance(report.provenance),
+    ]
     top = opening("Silverprint audit", report.title, summary(report), _headline(report))
     return page(f"{report.title} – Silverprint audit", top, chapters)
 

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from silverprint.reports import background
-from silverprint.reports.contents import Curve, Report
+from silverprint.reports.contents import Curve
 from silverprint.reports.drawing import WIDTH, Scale, horizontal_grid, nice_scale, svg, text
 from silverprint.reports.figures import line_chart
 from silverprint.reports.markup import NARROW_SPACE, Markup, Section, element, join, table
@@ -87,11 +87,6 @@ class AutoencoderReport:
 
 def render(report: AutoencoderReport) -> str:
     """Return the whole page as text."""
-    same = Report(
-        title=report.title, summary="", classes=(), task="single-label", metrics={},
-        class_counts={}, notices=report.notices, refused=report.refused, seconds=report.seconds,
-        provenance=report.provenance,
-    )  # fmt: skip
     kind = "denoiser" if report.noisy else "autoencoder"
     top = opening(f"Silverprint {kind}", report.title, report.summary, _headline(report))
     chapters = [
@@ -105,9 +100,9 @@ def render(report: AutoencoderReport) -> str:
         _pictures("worst", "The worst", report.worst, "By PSNR, the lowest first."),
         _pictures("best", "The best", report.best, "By PSNR, the highest first."),
         _training(report.curves),
-        background.reading(same),
-        background.timings(same),
-        background.provenance(same),
+        background.reading(report.notices, report.refused),
+        background.timings(report.seconds),
+        background.provenance(report.provenance),
     ]
     return page(f"{report.title} – Silverprint {kind}", top, chapters)
 

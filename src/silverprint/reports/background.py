@@ -4,7 +4,7 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from silverprint.reports.contents import Report
+from silverprint.reports.contents import Curve
 from silverprint.reports.drawing import WIDTH, Scale, nice_scale
 from silverprint.reports.figures import dot_rows, line_chart
 from silverprint.reports.markup import (
@@ -27,9 +27,9 @@ _ACCURACY, _LOSS = "validation_accuracy", "validation_loss"
 _RESULTS = (_ACCURACY, _LOSS, "chosen")
 
 
-def training(report: Report) -> Section:
+def training(curves: Sequence[Curve]) -> Section:
     """Return the training curves: losses in one chart, everything else in another."""
-    curves = [curve for curve in report.curves if any(map(math.isfinite, curve.values))]
+    curves = [curve for curve in curves if any(map(math.isfinite, curve.values))]
     losses = [curve for curve in curves if "loss" in curve.name.lower()]
     others = [curve for curve in curves if curve not in losses]
     charts = [
@@ -43,12 +43,12 @@ def training(report: Report) -> Section:
     return Section("training", "Training", body)
 
 
-def configurations(report: Report) -> Section:
+def configurations(candidates: Sequence[Mapping[str, Any]]) -> Section:
     """Return every configuration tried: what each setting does to the result, and a table."""
     title = "Configurations compared"
-    if not report.candidates:
+    if not candidates:
         return Section("configurations", title, Markup(""))
-    tried = sorted(report.candidates, key=_worst_last)
+    tried = sorted(candidates, key=_worst_last)
     settings = list(dict.fromkeys(key for row in tried for key in row if key not in _RESULTS))
     values = {key: list(dict.fromkeys(_written(row.get(key)) for row in tried)) for key in settings}
     varied = [key for key in settings if len(values[key]) > 1]
@@ -60,12 +60,12 @@ def configurations(report: Report) -> Section:
     return Section("configurations", title, join(parts))
 
 
-def reading(report: Report) -> Section:
+def reading(notices: Sequence[str], refused: Sequence[tuple[str, str]] = ()) -> Section:
     """Return what was read, and every file that was refused with the reason."""
-    notices = join(element("li", notice) for notice in report.notices)
-    parts = [element("ul", notices, class_="notices")] if report.notices else []
-    if report.refused:
-        rows = [[named(file), reason] for file, reason in report.refused]
+    told = [element("li", notice) for notice in notices]
+    parts = [element("ul", *told, class_="notices")] if told else []
+    if refused:
+        rows = [[named(file), reason] for file, reason in refused]
         caption = f"Refused: {len(rows):,} {'file' if len(rows) == 1 else 'files'}"
         parts.append(_unfolding(["File", "Reason"], rows, caption, "reasons"))
     elif parts:
@@ -73,9 +73,9 @@ def reading(report: Report) -> Section:
     return Section("data", "What was read", join(parts))
 
 
-def timings(report: Report) -> Section:
+def timings(seconds: Mapping[str, float] | None) -> Section:
     """Return how long each stage took."""
-    seconds = report.seconds or {}
+    seconds = seconds or {}
     total = sum(seconds.values())
     rows: list[Sequence[str]] = [
         [
@@ -89,13 +89,13 @@ def timings(report: Report) -> Section:
     return Section("time", "Time", body if seconds else Markup(""))
 
 
-def provenance(report: Report) -> Section:
+def provenance(entries: Mapping[str, str] | None) -> Section:
     """Return what is needed to do the same again."""
-    entries = join(
+    told = join(
         join((element("dt", _words(key)), element("dd", named(value))))
-        for key, value in (report.provenance or {}).items()
+        for key, value in (entries or {}).items()
     )
-    return Section("provenance", "Provenance", element("dl", entries) if entries else Markup(""))
+    return Section("provenance", "Provenance", element("dl", told) if told else Markup(""))
 
 
 def _result(candidate: Mapping[str, Any], key: str) -> float | None:

@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from silverprint.reports import background
-from silverprint.reports.contents import Report
 from silverprint.reports.figures import interval_ruler
 from silverprint.reports.markup import (
     NARROW_SPACE,
@@ -82,17 +81,12 @@ def write_comparison_page(report: ComparisonReport, path: Path) -> None:
 
 def render(report: ComparisonReport) -> str:
     """Return the whole page as text."""
-    same = Report(
-        title=report.title, summary=report.verdict, classes=(), task="single-label", metrics={},
-        class_counts={}, notices=report.notices, seconds=report.seconds,
-        provenance=report.provenance,
-    )  # fmt: skip
     chapters = [
         _measures(report),
         _curves(report),
-        background.reading(same),
-        background.timings(same),
-        background.provenance(same),
+        background.reading(report.notices),
+        background.timings(report.seconds),
+        background.provenance(report.provenance),
     ]
     best = next(row for row in report.rows if row.best)
     top = opening("Silverprint comparison", report.title, f"Best: {best.words}.", _headline(report))

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from silverprint.reports import background
 from silverprint.reports.autoencoder import Row, sheet_image
-from silverprint.reports.contents import Curve, Report
+from silverprint.reports.contents import Curve
 from silverprint.reports.figures import line_chart
 from silverprint.reports.markup import (
     NARROW_SPACE,
@@ -81,11 +81,6 @@ class GanReport:
 
 def render(report: GanReport) -> str:
     """Return the whole page as text."""
-    same = Report(
-        title=report.title, summary="", classes=(), task="single-label", metrics={},
-        class_counts={}, notices=report.notices, refused=report.refused, seconds=report.seconds,
-        provenance=report.provenance,
-    )  # fmt: skip
     top = opening("Silverprint gan", report.title, report.summary, _headline(report))
     chapters = [
         _sheet(report),
@@ -93,9 +88,9 @@ def render(report: GanReport) -> str:
         _quality(report),
         _nearest(report),
         _balance(report),
-        background.reading(same),
-        background.timings(same),
-        background.provenance(same),
+        background.reading(report.notices, report.refused),
+        background.timings(report.seconds),
+        background.provenance(report.provenance),
     ]
     return page(f"{report.title} – Silverprint gan", top, chapters)
 

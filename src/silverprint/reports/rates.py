@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from silverprint.reports import background
-from silverprint.reports.contents import Report
 from silverprint.reports.drawing import WIDTH, Scale, horizontal_grid, nice_scale, svg, text
 from silverprint.reports.markup import Markup, Section, element
 from silverprint.reports.page import opening, page, write_page
@@ -42,10 +41,6 @@ class RatesReport:
 
 def write_rates(report: RatesReport, path: Path) -> None:
     """Write the page, and beside it the curve as an SVG file of the same name."""
-    same = Report(
-        title=report.title, summary="", classes=(), task="single-label", metrics={},
-        class_counts={}, provenance=report.provenance,
-    )  # fmt: skip
     chart = rate_chart(report)
     caption = element(
         "figcaption",
@@ -62,7 +57,7 @@ def write_rates(report: RatesReport, path: Path) -> None:
         f"A learning rate for {report.what}, from {len(report.rates)} steps.",
         element("div", number, element("div", rule), class_="headline"),
     )
-    chapters = [curve, background.provenance(same)]
+    chapters = [curve, background.provenance(report.provenance)]
     write_page(page(f"{report.title} – learning-rate range test", top, chapters), path)
     write_page(standalone(chart, f"{report.title}: {report.what}"), path.with_suffix(".svg"))
 

@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Any
 
 from silverprint.reports import background
-from silverprint.reports.contents import Report
 from silverprint.reports.drawing import (
     WIDTH,
     Scale,
@@ -112,17 +111,12 @@ def write_sweep(report: SweepReport, path: Path) -> None:
 
 def render(report: SweepReport) -> str:
     """Return the whole page as text."""
-    same = Report(
-        title=report.title, summary=report.summary, classes=(), task="single-label", metrics={},
-        class_counts={}, candidates=report.candidates, notices=report.notices,
-        seconds=report.seconds, provenance=report.provenance,
-    )  # fmt: skip
     chapters = [
         _charts(report),
-        background.configurations(same),
-        background.reading(same),
-        background.timings(same),
-        background.provenance(same),
+        background.configurations(report.candidates),
+        background.reading(report.notices),
+        background.timings(report.seconds),
+        background.provenance(report.provenance),
     ]
     top = opening("Silverprint sweep", report.title, report.summary, _headline(report))
     return page(f"{report.title} – Silverprint sweep", top, chapters)

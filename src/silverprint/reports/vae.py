@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from silverprint.reports import background
 from silverprint.reports.autoencoder import Row, sheet_image
-from silverprint.reports.contents import Curve, Report
+from silverprint.reports.contents import Curve
 from silverprint.reports.drawing import WIDTH, nice_scale, svg
 from silverprint.reports.figures import line_chart
 from silverprint.reports.markup import Markup, Section, element, join, shorten, table
@@ -74,11 +74,6 @@ class VaeReport:
 
 def render(report: VaeReport) -> str:
     """Return the whole page as text."""
-    same = Report(
-        title=report.title, summary="", classes=(), task="single-label", metrics={},
-        class_counts={}, notices=report.notices, refused=report.refused, seconds=report.seconds,
-        provenance=report.provenance,
-    )  # fmt: skip
     eyebrow = "Silverprint variational autoencoder"
     both = report.reconstructions
     chapters = [
@@ -92,9 +87,9 @@ def render(report: VaeReport) -> str:
         _codes(report),
         _bound(report),
         _training(report.curves),
-        background.reading(same),
-        background.timings(same),
-        background.provenance(same),
+        background.reading(report.notices, report.refused),
+        background.timings(report.seconds),
+        background.provenance(report.provenance),
     ]  # fmt: skip
     top = opening(eyebrow, report.title, report.summary, _headline(report))
     return page(f"{report.title} – {eyebrow}", top, chapters)
