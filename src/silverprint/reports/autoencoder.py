@@ -15,7 +15,7 @@ from silverprint.reports.contents import Curve
 from silverprint.reports.drawing import WIDTH, Scale, horizontal_grid, nice_scale, svg, text
 from silverprint.reports.figures import line_chart
 from silverprint.reports.markup import NARROW_SPACE, Markup, Section, element, join, table
-from silverprint.reports.page import opening, page
+from silverprint.reports.page import headline, opening, page
 from silverprint.runtime.sheets import sheet
 
 COLUMNS = 8
@@ -166,9 +166,6 @@ def _pictures(anchor: str, title: str, rows: Sequence[Row], words: str) -> Secti
 
 def _headline(report: AutoencoderReport) -> Markup:
     figure = report.measures["psnr_gained" if report.noisy else "psnr"]
-    number = element(
-        "p", f"{figure:.1f}", element("small", f"{NARROW_SPACE}dB"), class_="number"
-    )  # fmt: skip
     what = "gained over the noisy pictures" if report.noisy else "peak signal-to-noise ratio"
     sentence = (
         f"{what[:1].upper()}{what[1:]}, the mean over {int(report.measures['pictures']):,} "
@@ -178,10 +175,7 @@ def _headline(report: AutoencoderReport) -> Markup:
         f"A picture of {report.numbers:,} values passes through {report.code_size:,} numbers. "
         "Measured with the files of this bundle."
     )
-    words = element(
-        "div", element("p", sentence, class_="sentence"), element("p", aside, class_="aside")
-    )
-    return element("div", number, words, class_="headline")
+    return headline(f"{figure:.1f}", "dB", sentence=sentence, aside=aside)
 
 
 def _against_pca(report: AutoencoderReport) -> Section:

@@ -7,7 +7,6 @@ from pathlib import Path
 from silverprint.reports import background
 from silverprint.reports.figures import interval_ruler
 from silverprint.reports.markup import (
-    NARROW_SPACE,
     Markup,
     Section,
     bar,
@@ -16,7 +15,7 @@ from silverprint.reports.markup import (
     percent,
     table,
 )
-from silverprint.reports.page import opening, page, write_page
+from silverprint.reports.page import headline, opening, page, write_page
 from silverprint.reports.sweep import Line, standalone, sweep_chart
 
 
@@ -95,15 +94,9 @@ def render(report: ComparisonReport) -> str:
 
 def _headline(report: ComparisonReport) -> Markup:
     low, high = report.interval
-    number = element(
-        "p", f"{100 * report.accuracy:.1f}", element("small", f"{NARROW_SPACE}%"), class_="number"
-    )
-    words = element(
-        "div",
-        interval_ruler(report.accuracy, low, high, f"{percent(report.accuracy)} on {report.split}"),
-        element("p", report.verdict, class_="aside"),
-    )
-    return element("div", number, words, class_="headline")
+    said = f"{percent(report.accuracy)} on {report.split}"
+    ruler = interval_ruler(report.accuracy, low, high, said)
+    return headline(f"{100 * report.accuracy:.1f}", "%", ruler=ruler, aside=report.verdict)
 
 
 def _measures(report: ComparisonReport) -> Section:

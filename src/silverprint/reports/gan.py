@@ -12,7 +12,6 @@ from silverprint.reports.autoencoder import Row, sheet_image
 from silverprint.reports.contents import Curve
 from silverprint.reports.figures import line_chart
 from silverprint.reports.markup import (
-    NARROW_SPACE,
     Markup,
     Section,
     element,
@@ -20,7 +19,7 @@ from silverprint.reports.markup import (
     percent,
     table,
 )
-from silverprint.reports.page import opening, page
+from silverprint.reports.page import headline, opening, page
 
 ACROSS = 10  # pictures side by side
 STAGES = 8  # epochs shown in the strip
@@ -97,20 +96,16 @@ def render(report: GanReport) -> str:
 
 def _headline(report: GanReport) -> Markup:
     if report.verdict is not None:
-        number = element("p", f"{report.verdict['frechet']:.2f}", class_="number")
+        number, unit = f"{report.verdict['frechet']:.2f}", ""
         sentence = (
             f"Frechet distance to {report.verdict['n']:,} real pictures that were not learned "
             f"from; as many that were are at {report.verdict['floor']:.2f}."
         )
     else:
         spread = next(curve.values[-1] for curve in report.curves if curve.name == "spread")
-        number = element(
-            "p", f"{100 * spread:.0f}", element("small", f"{NARROW_SPACE}%"), class_="number"
-        )
+        number, unit = f"{100 * spread:.0f}", "%"
         sentence = "How far made pictures lie apart, as a share of how far real ones do."
-    words = element("div", element("p", sentence, class_="sentence"),
-                    element("p", report.words, class_="aside"))  # fmt: skip
-    return element("div", number, words, class_="headline")
+    return headline(number, unit, sentence=sentence, aside=report.words)
 
 
 def _sheet(report: GanReport) -> Section:

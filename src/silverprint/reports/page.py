@@ -7,7 +7,7 @@ from importlib import resources
 from pathlib import Path
 
 from silverprint.errors import ConfigError
-from silverprint.reports.markup import Markup, Section, element, join, named
+from silverprint.reports.markup import NARROW_SPACE, Markup, Section, element, join, named
 
 POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'; form-action 'none'"
 
@@ -32,6 +32,16 @@ def opening(eyebrow: str, title: str, summary: str, headline: Markup) -> Markup:
         element("p", summary, class_="summary"),
         headline,
     )
+
+
+def headline(
+    number: str, unit: str = "", *, sentence: str = "", ruler: str = "", aside: str
+) -> Markup:
+    """Return the number to remember, and beside it what it is, how sure, and what else to know."""
+    small = element("small", f"{NARROW_SPACE}{unit}") if unit else ""
+    words = element("p", sentence, class_="sentence") if sentence else ""
+    beside = element("div", words, ruler, element("p", aside, class_="aside"))
+    return element("div", element("p", number, small, class_="number"), beside, class_="headline")
 
 
 def write_page(text: str, path: Path) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 from silverprint.reports import background
 from silverprint.reports.drawing import WIDTH, Scale, horizontal_grid, nice_scale, svg, text
 from silverprint.reports.markup import Markup, Section, element
-from silverprint.reports.page import opening, page, write_page
+from silverprint.reports.page import headline, opening, page, write_page
 from silverprint.reports.sweep import standalone
 
 SHOWN = 2.5  # times the first loss: what lies higher is not drawn
@@ -49,13 +49,11 @@ def write_rates(report: RatesReport, path: Path) -> None:
         "loss rises. Smith, arXiv:1506.01186.",
     )
     curve = Section("curve", "Loss by learning rate", element("figure", chart, caption))
-    number = element("p", f"{report.suggestion:g}", class_="number")
-    rule = element("p", f"Suggested: {report.rule}.", class_="aside")
     top = opening(
         "Silverprint learning-rate range test",
         report.title,
         f"A learning rate for {report.what}, from {len(report.rates)} steps.",
-        element("div", number, element("div", rule), class_="headline"),
+        headline(f"{report.suggestion:g}", aside=f"Suggested: {report.rule}."),
     )
     chapters = [curve, background.provenance(report.provenance)]
     write_page(page(f"{report.title} – learning-rate range test", top, chapters), path)

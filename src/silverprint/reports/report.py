@@ -23,7 +23,7 @@ def write_report(report: Report, path: Path) -> None:
 
 def render(report: Report) -> str:
     """Return the whole page as text."""
-    words = (report.title, report.summary, results.headline(report))
+    words = (report.title, report.summary, results.overall(report))
     top = opening("Silverprint report", *words)
     return page(f"{report.title} – Silverprint report", top, _chapters(report))
 

@@ -24,6 +24,7 @@ from silverprint.reports.markup import (
     scrolling,
     table,
 )
+from silverprint.reports.page import headline
 
 CONFUSIONS_SHOWN = 10
 _PERCENTAGES = {
@@ -39,7 +40,7 @@ _PERCENTAGES = {
 }
 
 
-def headline(report: Report) -> Markup:
+def overall(report: Report) -> Markup:
     """Return the one number to remember, how sure it is, and what it was measured on."""
     split = report.judged_on
     if split is None:
@@ -56,16 +57,9 @@ def headline(report: Report) -> Markup:
             "There was no test split. Settings were chosen on these same pictures, so expect "
             "somewhat less on new ones."
         )
-    number = element(
-        "p", f"{100 * accuracy:.1f}", element("small", f"{NARROW_SPACE}%"), class_="number"
-    )
-    words = element(
-        "div",
-        element("p", sentence, class_="sentence"),
-        interval_ruler(accuracy, low, high, f"{percent(accuracy)}; {sure}"),
-        element("p", sure, " ", caution, class_="aside"),
-    )
-    return element("div", number, words, class_="headline")
+    ruler = interval_ruler(accuracy, low, high, f"{percent(accuracy)}; {sure}")
+    number = f"{100 * accuracy:.1f}"
+    return headline(number, "%", sentence=sentence, ruler=ruler, aside=f"{sure} {caution}")
 
 
 def measures(report: Report) -> Section:

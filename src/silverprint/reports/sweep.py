@@ -32,7 +32,7 @@ from silverprint.reports.markup import (
     percent,
     shorten,
 )
-from silverprint.reports.page import opening, page, style_sheet, write_page
+from silverprint.reports.page import headline, opening, page, style_sheet, write_page
 
 LEGEND = 104  # units at the right for the lines' names
 DASHES = ("dots", "long", "dash-dot", "dots thin", "long thin", "dash-dot thin")
@@ -211,16 +211,9 @@ def _headline(report: SweepReport) -> Markup:
             f" {report.alike:,} of the others lie within the interval: between those and the best, "
             "chance may have decided."
         )
-    number = element(
-        "p", f"{100 * report.accuracy:.1f}", element("small", f"{NARROW_SPACE}%"), class_="number"
-    )
-    words = element(
-        "div",
-        element("p", sentence, class_="sentence"),
-        interval_ruler(report.accuracy, low, high, f"{percent(report.accuracy)}; {sure}"),
-        element("p", sure, caution, class_="aside"),
-    )
-    return element("div", number, words, class_="headline")
+    ruler = interval_ruler(report.accuracy, low, high, f"{percent(report.accuracy)}; {sure}")
+    number = f"{100 * report.accuracy:.1f}"
+    return headline(number, "%", sentence=sentence, ruler=ruler, aside=sure + caution)
 
 
 def _curve(line: Line, across: Scale, up: Scale, style: str) -> Markup:

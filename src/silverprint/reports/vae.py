@@ -14,7 +14,7 @@ from silverprint.reports.contents import Curve
 from silverprint.reports.drawing import WIDTH, nice_scale, svg
 from silverprint.reports.figures import line_chart
 from silverprint.reports.markup import Markup, Section, element, join, shorten, table
-from silverprint.reports.page import opening, page
+from silverprint.reports.page import headline, opening, page
 from silverprint.runtime.sheets import in_rows
 
 CLASSES_TOLD = 12  # up to so many have a colour and a name
@@ -122,14 +122,11 @@ def scatter(
 
 def _headline(report: VaeReport) -> Markup:
     measures = report.measures
-    number = element("p", f"{measures['nll']:.1f}", element("small", " nats"), class_="number")
     sentence = (
         f"Negative log-likelihood of {measures['nll_pictures']:,} {report.split} pictures, bounded "
         f"from above with {measures['samples']:,} codes each; ± {measures['nll_error']:.1f}."
     )
-    words = element("div", element("p", sentence, class_="sentence"),
-                    element("p", report.unit, class_="aside"))  # fmt: skip
-    return element("div", number, words, class_="headline")
+    return headline(f"{measures['nll']:.1f}", "nats", sentence=sentence, aside=report.unit)
 
 
 def _sheet(anchor: str, title: str, rows: Sequence[Row], columns: int, words: str) -> Section:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from silverprint.reports.contents import Curve
 from silverprint.reports.figures import line_chart
 from silverprint.reports.markup import Markup, Section, element, join, table
-from silverprint.reports.page import opening, page
+from silverprint.reports.page import headline, opening, page
 
 
 @dataclass(frozen=True)
@@ -56,15 +56,11 @@ def writing_page(writing: Writing) -> str:
 
 
 def _headline(writing: Writing) -> Markup:
-    number = element("p", f"{writing.nats:.3f}", class_="number")
-    words = element(
-        "div",
-        element("p", "nats a character on the end of the text, which it never learned from.",
-                class_="sentence"),
-        element("p", f"As unsure as if {writing.perplexity:.2f} characters were equally likely "
-                     "each time.", class_="aside"),
-    )  # fmt: skip
-    return element("div", number, words, class_="headline")
+    return headline(
+        f"{writing.nats:.3f}",
+        sentence="nats a character on the end of the text, which it never learned from.",
+        aside=f"As unsure as if {writing.perplexity:.2f} characters were equally likely each time.",
+    )
 
 
 def _learning(writing: Writing) -> Section:
