@@ -1,14 +1,8 @@
 """An autoencoder as one HTML file: what went in over what came out, and PCA beside it."""
 
-import base64
-import io
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-
-import numpy as np
-from numpy.typing import NDArray
-from PIL import Image
 
 from silverprint.reports import background
 from silverprint.reports.contents import Curve
@@ -16,7 +10,7 @@ from silverprint.reports.drawing import WIDTH, Scale, horizontal_grid, nice_scal
 from silverprint.reports.figures import line_chart
 from silverprint.reports.markup import NARROW_SPACE, Markup, Section, element, join, table
 from silverprint.reports.page import headline, opening, page
-from silverprint.runtime.sheets import sheet
+from silverprint.reports.sheet import Row, sheet_section
 
 COLUMNS = 8
 WORDS = {
@@ -29,19 +23,6 @@ WORDS = {
     "error_uncut": "Mean squared error before the cut to 0..1",
     "pca_error_uncut": "Mean squared error of PCA before it",
 }
-
-
-@dataclass(frozen=True)
-class Row:
-    """Pictures that stand side by side.
-
-    Attributes:
-        name: what they are, such as "originals".
-        pictures: (n, 1 or 3, S, S) in 0..1.
-    """
-
-    name: str
-    pictures: NDArray[np.float32]
 
 
 @dataclass(frozen=True)
@@ -141,27 +122,11 @@ def error_chart(pca: Mapping[int, float], code_size: int, error: float, label: s
     return svg(WIDTH, height, parts, label)
 
 
-def sheet_image(rows: Sequence[Row], columns: int, words: str) -> Markup:
-    """Return rows of pictures as one image that keeps its pixels square."""
-    pixels = sheet([row.pictures for row in rows], columns=columns, enlarge=1)
-    stream = io.BytesIO()
-    Image.fromarray(pixels).save(stream, "PNG", optimize=True)
-    height, width = pixels.shape[:2]
-    return element(
-        "img",
-        src=f"data:image/png;base64,{base64.b64encode(stream.getvalue()).decode('ascii')}",
-        alt=words,
-        width=width,
-        height=height,
-        style="width:100%;height:auto;image-rendering:pixelated",
-    )
-
-
 def _pictures(anchor: str, title: str, rows: Sequence[Row], words: str) -> Section:
     names = ", ".join(row.name for row in rows)
-    said = f"{title}: {names}"
-    caption = element("figcaption", f"{words} In each group, from top to bottom: {names}.")
-    return Section(anchor, title, element("figure", sheet_image(rows, COLUMNS, said), caption))
+    caption = f"{words} In each group, from top to bottom: {names}."
+    pictures = [row.pictures for row in rows]
+    return sheet_section(anchor, title, pictures, COLUMNS, caption, f"{title}: {names}")
 
 
 def _headline(report: AutoencoderReport) -> Markup:

@@ -8,7 +8,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from silverprint.reports import background
-from silverprint.reports.autoencoder import Row, sheet_image
 from silverprint.reports.contents import Curve
 from silverprint.reports.figures import line_chart
 from silverprint.reports.markup import (
@@ -20,6 +19,8 @@ from silverprint.reports.markup import (
     table,
 )
 from silverprint.reports.page import headline, opening, page
+from silverprint.reports.sheet import sheet_section
+from silverprint.runtime.sheets import in_rows
 
 ACROSS = 10  # pictures side by side
 STAGES = 8  # epochs shown in the strip
@@ -113,21 +114,17 @@ def _sheet(report: GanReport) -> Section:
     if report.classes:
         words += f" Of each class in turn: {', '.join(report.classes[:ACROSS])}"
         words += ", …" if len(report.classes) > ACROSS else "."
-    rows = [Row("made", report.sheet[start : start + ACROSS])
-            for start in range(0, len(report.sheet), ACROSS)]  # fmt: skip
-    figure = sheet_image(rows, ACROSS, "Made pictures")
-    return Section("made", "Made pictures",
-                   element("figure", figure, element("figcaption", words)))  # fmt: skip
+    rows = in_rows(report.sheet, ACROSS)
+    return sheet_section("made", "Made pictures", rows, ACROSS, words, "Made pictures")
 
 
 def _growth(report: GanReport) -> Section:
     epochs = len(report.followed)
     chosen = sorted({round(k) for k in np.geomspace(1, epochs, min(STAGES, epochs))})
-    rows = [Row(f"epoch {epoch}", report.followed[epoch - 1]) for epoch in chosen]
+    rows = [report.followed[epoch - 1] for epoch in chosen]
     words = f"The same codes after epoch {', '.join(map(str, chosen))}, from top to bottom."
-    figure = sheet_image(rows, report.followed.shape[1], "How pictures grew")
-    return Section("growth", "How they grew",
-                   element("figure", figure, element("figcaption", words)))  # fmt: skip
+    columns = report.followed.shape[1]
+    return sheet_section("growth", "How they grew", rows, columns, words, "How pictures grew")
 
 
 def _quality(report: GanReport) -> Section:
@@ -153,15 +150,14 @@ def _quality(report: GanReport) -> Section:
 
 
 def _nearest(report: GanReport) -> Section:
-    rows = [Row("made", report.made), Row("training", report.nearest)]
     words = (
         "Made pictures over the training picture most like each, pixel by pixel. Their distance is "
         f"{percent(report.share)} of what it is for pictures that were not learned from; far less "
         "would say that training pictures are copied."
     )
-    figure = sheet_image(rows, ACROSS, "Made pictures and the nearest training pictures")
-    return Section("nearest", "Are they copies?",
-                   element("figure", figure, element("figcaption", words)))  # fmt: skip
+    said = "Made pictures and the nearest training pictures"
+    rows = [report.made, report.nearest]
+    return sheet_section("nearest", "Are they copies?", rows, ACROSS, words, said)
 
 
 def _balance(report: GanReport) -> Section:

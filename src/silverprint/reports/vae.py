@@ -9,12 +9,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from silverprint.reports import background
-from silverprint.reports.autoencoder import Row, sheet_image
 from silverprint.reports.contents import Curve
 from silverprint.reports.drawing import WIDTH, nice_scale, svg
 from silverprint.reports.figures import line_chart
 from silverprint.reports.markup import Markup, Section, element, join, shorten, table
 from silverprint.reports.page import headline, opening, page
+from silverprint.reports.sheet import Row, sheet_figure, sheet_section
 from silverprint.runtime.sheets import in_rows
 
 CLASSES_TOLD = 12  # up to so many have a colour and a name
@@ -76,14 +76,15 @@ def render(report: VaeReport) -> str:
     """Return the whole page as text."""
     eyebrow = "Silverprint variational autoencoder"
     both = report.reconstructions
+    over = " over ".join(one.name for one in both)
     chapters = [
-        _sheet("samples", "Made from chance", _rows(report.samples, report.columns), report.columns,
-               "Each from a code drawn from N(0, I): nobody's picture."),
-        _sheet("reconstructions", "In and out", both, 12,
-               f"Of the {report.split} pictures: {' over '.join(one.name for one in both)}."),
-        _sheet("walks", "From picture to picture", _rows(report.walks, report.steps), report.steps,
-               "Each row walks from the code of one picture to that of another, keeping to lengths "
-               "that codes of N(0, I) have."),
+        sheet_section("samples", "Made from chance", in_rows(report.samples, report.columns),
+                      report.columns, "Each from a code drawn from N(0, I): nobody's picture."),
+        sheet_section("reconstructions", "In and out", [one.pictures for one in both], 12,
+                      f"Of the {report.split} pictures: {over}."),
+        sheet_section("walks", "From picture to picture", in_rows(report.walks, report.steps),
+                      report.steps, "Each row walks from the code of one picture to that of "
+                      "another, keeping to lengths that codes of N(0, I) have."),
         _codes(report),
         _bound(report),
         _training(report.curves),
@@ -129,17 +130,6 @@ def _headline(report: VaeReport) -> Markup:
     return headline(f"{measures['nll']:.1f}", "nats", sentence=sentence, aside=report.unit)
 
 
-def _sheet(anchor: str, title: str, rows: Sequence[Row], columns: int, words: str) -> Section:
-    figure = element(
-        "figure", sheet_image(rows, columns, f"{title}: {words}"), element("figcaption", words)
-    )
-    return Section(anchor, title, figure)
-
-
-def _rows(pictures: NDArray[np.float32], columns: int) -> list[Row]:
-    return [Row("", row) for row in in_rows(pictures, columns)]
-
-
 def _codes(report: VaeReport) -> Section:
     parts = [element("p", report.collapse)]
     words = f"{len(report.points):,} {report.split} pictures: {report.axes}."
@@ -148,8 +138,7 @@ def _codes(report: VaeReport) -> Section:
     if report.grid is not None:
         pictures, side = report.grid
         told = "The decoder over the whole plane; each step holds the same share of N(0, I)."
-        image = sheet_image(_rows(pictures, side), side, told)
-        parts.append(element("figure", image, element("figcaption", told)))
+        parts.append(sheet_figure(in_rows(pictures, side), side, told, told))
     return Section("codes", "What the codes hold", join(parts))
 
 

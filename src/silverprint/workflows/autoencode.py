@@ -27,8 +27,9 @@ from silverprint.recipes.autoencoder import (
     FittedAutoencoder,
     train_autoencoder,
 )
-from silverprint.reports.autoencoder import AutoencoderReport, Row, render
+from silverprint.reports.autoencoder import AutoencoderReport, render
 from silverprint.reports.contents import Curve
+from silverprint.reports.sheet import Row
 from silverprint.runtime.generative import DECODER, ENCODER, GenerativeBundle
 from silverprint.runtime.noise import psnr, spoil_arrays
 from silverprint.runtime.preprocessing import Fit

@@ -11,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 
 from silverprint.recipes.vae import drawn
-from silverprint.reports.autoencoder import Row
+from silverprint.reports.sheet import Row
 from silverprint.reports.vae import VaeReport
 from silverprint.runtime.generative import GenerativeBundle
 from silverprint.training.importance import active_units
