@@ -36,7 +36,7 @@ from silverprint.runtime.noise import drawn_shape, spoil
 from silverprint.training.fabric import start_fabric
 from silverprint.training.journal import Journal
 from silverprint.training.progress import Advance
-from silverprint.training.randomness import own_randomness
+from silverprint.training.randomness import order_of_epoch, own_randomness
 from silverprint.training.run_state import RunState
 from silverprint.training.schedule import learning_rate_factor
 from silverprint.training.ticker import Ticker
@@ -140,8 +140,7 @@ def learn_for_an_epoch(
     """
     steps, skipped = len(state.losses), state.step
     started, rate = time.perf_counter(), 0.0
-    order = torch.Generator().manual_seed(settings.seed * 1_000_003 + state.epoch)
-    batches = torch.randperm(len(pictures), generator=order).tensor_split(steps)
+    batches = order_of_epoch(len(pictures), settings.seed, state.epoch).tensor_split(steps)
     network, numbers = state.network, pictures[0].numel()
     model.train()
     for step in range(skipped, steps):

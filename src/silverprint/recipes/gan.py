@@ -33,7 +33,7 @@ from silverprint.training.fabric import start_fabric
 from silverprint.training.journal import Journal, Tracker
 from silverprint.training.pixels import PixelData
 from silverprint.training.progress import Advance
-from silverprint.training.randomness import own_randomness
+from silverprint.training.randomness import order_of_epoch, own_randomness
 from silverprint.training.run_state import RunState
 from silverprint.training.schedule import learning_rate_factor
 from silverprint.training.ticker import Ticker
@@ -142,7 +142,7 @@ def learn_for_an_epoch(
     """
     steps, skipped, rate = len(state.losses), state.step, 0.0
     started = time.perf_counter()
-    batches = _order(len(pictures), settings.seed, state.epoch).tensor_split(steps)
+    batches = order_of_epoch(len(pictures), settings.seed, state.epoch).tensor_split(steps)
     pair.train()
     for step in range(skipped, steps):
         rate = _set_rates(state.optimiser, settings, state.epoch * steps + step, steps)
@@ -336,11 +336,6 @@ def _set_rates(
     for group in optimiser.param_groups:
         group["lr"] = factor * group["highest"]
     return factor * settings.learning_rate
-
-
-def _order(count: int, seed: int, epoch: int) -> Tensor:
-    """Return the rows of an epoch in random order; it depends on nothing but seed and epoch."""
-    return torch.randperm(count, generator=torch.Generator().manual_seed(seed * 1_000_003 + epoch))
 
 
 def _codes(count: int, size: int, state: RunState) -> Tensor:

@@ -38,7 +38,7 @@ from silverprint.training.journal import Journal, Tracker
 from silverprint.training.losses import Link, correct, row_losses, weigh_classes
 from silverprint.training.pixels import PixelData
 from silverprint.training.progress import Advance
-from silverprint.training.randomness import own_randomness
+from silverprint.training.randomness import order_of_epoch, own_randomness
 from silverprint.training.run_state import RunState
 from silverprint.training.schedule import learning_rate_factor
 from silverprint.training.ticker import Ticker
@@ -132,7 +132,7 @@ def learn_for_an_epoch(
     """
     fabric, steps, skipped = lesson.fabric, len(state.losses), state.step
     started, rate = time.perf_counter(), 0.0
-    batches = _order(len(lesson.pictures), settings.seed, state.epoch).tensor_split(steps)
+    batches = order_of_epoch(len(lesson.pictures), settings.seed, state.epoch).tensor_split(steps)
     model.train()
     for step in range(skipped, steps):
         rate = _set_learning_rate(state.optimiser, settings, state.epoch * steps + step, steps)
@@ -340,11 +340,6 @@ def _set_learning_rate(
     for group in optimiser.param_groups:
         group["lr"] = rate
     return rate
-
-
-def _order(count: int, seed: int, epoch: int) -> Tensor:
-    """Return the rows of an epoch in random order; it depends on nothing but seed and epoch."""
-    return torch.randperm(count, generator=torch.Generator().manual_seed(seed * 1_000_003 + epoch))
 
 
 def _policy(settings: ScratchSettings, classes: Sequence[str], side: int) -> Policy | None:

@@ -30,7 +30,7 @@ from silverprint.training.fabric import share_of, start_fabric, total
 from silverprint.training.journal import Journal
 from silverprint.training.pixels import PixelData
 from silverprint.training.progress import Advance
-from silverprint.training.randomness import own_randomness
+from silverprint.training.randomness import order_of_epoch, own_randomness
 from silverprint.training.run_state import RunState
 from silverprint.training.schedule import learning_rate_factor
 from silverprint.training.ticker import Ticker
@@ -129,8 +129,7 @@ def learn_for_an_epoch(
     """
     fabric, steps, skipped = lesson.fabric, len(state.losses), state.step
     started, rate, beta = time.perf_counter(), 0.0, settings.beta
-    order = torch.Generator().manual_seed(settings.seed * 1_000_003 + state.epoch)
-    batches = torch.randperm(len(lesson.pictures), generator=order).tensor_split(steps)
+    batches = order_of_epoch(len(lesson.pictures), settings.seed, state.epoch).tensor_split(steps)
     model.train()
     for step in range(skipped, steps):
         done, every = state.epoch * steps + step, steps * settings.epochs

@@ -22,6 +22,11 @@ def own_randomness(seed: int) -> Iterator[None]:
             torch.cuda.set_rng_state_all(on_gpus)
 
 
+def order_of_epoch(count: int, seed: int, epoch: int) -> Tensor:
+    """Return the rows of an epoch in random order; it depends on nothing but seed and epoch."""
+    return torch.randperm(count, generator=torch.Generator().manual_seed(seed * 1_000_003 + epoch))
+
+
 def random_states(fabric: Fabric) -> dict[str, Tensor]:
     """Return the global generators' states of every process, one a row; all processes call it."""
     states = {"cpu": torch.get_rng_state()}
