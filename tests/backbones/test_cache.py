@@ -10,9 +10,11 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from safetensors.numpy import load_file
 
 from silverprint.backbones import cache as module
 from silverprint.backbones.cache import FeatureCache, FeaturesGoneError, trim
+from silverprint.errors import BackboneError
 
 DIMENSION = 5
 
@@ -56,10 +58,15 @@ steps = st.lists(
 )
 
 
-@given(steps=steps, order=st.randoms(use_true_random=False))
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
-def test_what_was_added_comes_back_in_any_order(tmp_path_factory, steps, order) -> None:
-    root = tmp_path_factory.mktemp("cache")
+@given(steps=steps, order=st.randoms(use_true_random=False), packed=st.integers(1, 5))
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+def test_what_was_added_comes_back_in_any_order(tmp_path_factory, steps, order, packed) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(module, "PACK_SHARDS", packed)
+        _comes_back(tmp_path_factory.mktemp("cache"), steps, order)
+
+
+def _comes_back(root: Path, steps, order) -> None:
     cache, stored, pending = opened(root), set(), set()
     for what, numbers in steps:
         if what == "add":
@@ -75,8 +82,20 @@ def test_what_was_added_comes_back_in_any_order(tmp_path_factory, steps, order) 
     assert {n for n in range(41) if digest(n) in cache} == present
     wanted = [order.choice(sorted(present)) for _ in range(20)] if present else []
     if wanted:
-        np.testing.assert_array_equal(cache.gather([digest(n) for n in wanted]), rows(wanted))
+        asked = [digest(n) for n in wanted]
+        np.testing.assert_array_equal(cache.gather(asked), rows(wanted))
+        np.testing.assert_array_equal(streamed(cache.stream(asked).parts(), 20), rows(wanted))
     assert cache.damaged == []
+
+
+def streamed(parts, count: int) -> np.ndarray:
+    """What a stream gave, in the order asked for, each row just once."""
+    result, times = np.zeros((count, DIMENSION), np.float32), np.zeros(count, int)
+    for positions, features in parts:
+        result[positions] = features
+        times[positions] += 1
+    assert (times == 1).all()
+    return result
 
 
 def test_a_full_shard_is_written_without_being_asked(tmp_path, monkeypatch) -> None:
@@ -103,7 +122,8 @@ def test_other_keys_do_not_mix(tmp_path) -> None:
     assert len(other) == 0
 
 
-def _write_numbers(root: str, start: int) -> None:
+def _write_numbers(root: str, start: int, packed: int) -> None:
+    module.PACK_SHARDS = packed
     cache = opened(Path(root))
     for number in range(start, start + 60):
         cache.add([digest(number)], rows([number]))
@@ -112,10 +132,12 @@ def _write_numbers(root: str, start: int) -> None:
     cache.flush()
 
 
-def test_two_writers_at_once(tmp_path) -> None:
+@pytest.mark.parametrize("packed", [64, 2])
+def test_two_writers_at_once(tmp_path, packed: int) -> None:
     context = multiprocessing.get_context("fork")
     writers = [
-        context.Process(target=_write_numbers, args=(str(tmp_path), start)) for start in (0, 30)
+        context.Process(target=_write_numbers, args=(str(tmp_path), start, packed))
+        for start in (0, 30)
     ]
     for writer in writers:
         writer.start()
@@ -190,6 +212,135 @@ def test_a_shard_evicted_while_the_cache_is_opened_is_passed_over(tmp_path, monk
     cache = opened(tmp_path)
     assert len(cache) in (0, 4)
     assert cache.damaged == []
+
+
+# ---- packs ----
+
+
+def packed(root: Path, numbers) -> FeatureCache:
+    cache = filled(root, numbers)
+    cache.pack()
+    assert shards(root) == []
+    return cache
+
+
+def packs(root: Path) -> list[Path]:
+    return sorted(root.glob("features/*/*.pack"))
+
+
+def test_many_shards_become_one_pack(tmp_path, monkeypatch) -> None:
+    monkeypatch.setattr(module, "PACK_SHARDS", 3)
+    cache = filled(tmp_path, range(8))
+    assert len(shards(tmp_path)) == 2
+    cache.add([digest(8)], rows([8]))
+    cache.flush()
+    assert shards(tmp_path) == []
+    (path,) = packs(tmp_path)
+    content = load_file(path)
+    assert sorted(map(bytes, content["digests"])) == list(map(bytes, content["digests"]))
+    assert {bytes(one) for one in content["digests"]} == {digest(n) for n in range(9)}
+    assert len(cache) == len(opened(tmp_path)) == 9
+
+
+def test_the_same_rows_are_the_same_pack(tmp_path) -> None:
+    packed(tmp_path / "one", range(9))
+    packed(tmp_path / "other", reversed(range(9)))
+    assert packs(tmp_path / "one")[0].name == packs(tmp_path / "other")[0].name
+
+
+@pytest.mark.parametrize("harm", ["half", "header", "digest", "empty", "longer"])
+def test_a_pack_that_is_damaged_before_its_features_is_dropped(tmp_path, harm: str) -> None:
+    packed(tmp_path, range(8))
+    (victim,) = packs(tmp_path)
+    content = bytearray(victim.read_bytes())
+    if harm == "header":
+        content[:8] = b"\xff" * 8
+    elif harm == "digest":
+        content[content.index(digest(3))] ^= 1
+    victim.write_bytes(
+        {"half": content[: len(content) // 2], "empty": b"", "longer": content + b"x"}.get(
+            harm, content
+        )
+    )
+    cache = opened(tmp_path)
+    assert cache.damaged == [victim.name]
+    assert not victim.exists()
+    assert digest(3) not in cache
+
+
+def test_damaged_features_of_a_pack_are_found_when_they_are_read(tmp_path) -> None:
+    packed(tmp_path, range(8))
+    (victim,) = packs(tmp_path)
+    content = bytearray(victim.read_bytes())
+    content[-3] ^= 0x40
+    victim.write_bytes(content)
+    cache = opened(tmp_path)
+    assert cache.damaged == []
+    with pytest.raises(FeaturesGoneError, match=victim.name):
+        cache.gather([digest(0)])
+    assert cache.damaged == [victim.name]
+    assert digest(0) not in cache
+    cache.add([digest(n) for n in range(8)], rows(range(8)))
+    np.testing.assert_array_equal(cache.gather([digest(n) for n in range(8)]), rows(range(8)))
+
+
+def test_a_kill_between_packing_and_deleting_costs_nothing(tmp_path) -> None:
+    filled(tmp_path, range(8))
+    left = {path: path.read_bytes() for path in shards(tmp_path)}
+    opened(tmp_path).pack()
+    for path, content in left.items():
+        path.write_bytes(content)
+    again = opened(tmp_path)
+    np.testing.assert_array_equal(again.gather([digest(n) for n in range(8)]), rows(range(8)))
+    again.pack()
+    assert shards(tmp_path) == []
+    assert len(packs(tmp_path)) == 1
+
+
+def test_shards_that_another_process_packed_are_found_again(tmp_path) -> None:
+    cache, other = filled(tmp_path, range(8)), opened(tmp_path)
+    packing = opened(tmp_path)
+    packing.pack()
+    np.testing.assert_array_equal(cache.gather([digest(n) for n in range(8)]), rows(range(8)))
+    assert len(other.stream([digest(n) for n in range(8)])) == 8
+
+
+def test_digests_that_begin_alike_are_told_apart(tmp_path) -> None:
+    alike = [b"12345678" + digest(n)[8:] for n in range(6)]
+    cache = opened(tmp_path)
+    cache.add(alike[:5], rows(range(5)))
+    cache.flush()
+    cache.pack()
+    assert [one in cache for one in alike] == [True] * 5 + [False]
+    np.testing.assert_array_equal(cache.gather(alike[4::-1]), rows(range(4, -1, -1)))
+    for absent in (b"", b"12345678", 5, None):
+        assert absent not in cache
+
+
+def test_a_stream_mixes_blocks_as_its_seed_says(tmp_path) -> None:
+    cache = filled(tmp_path, range(1000), a_shard=256)
+    cache.pack()
+    wanted = [n for n in range(1000) if n % 3]
+    stream = cache.stream([digest(n) for n in wanted])
+    assert stream.shape == (len(wanted), DIMENSION)
+    for seed in (0, 1):
+        parts = list(stream.mixed_parts(seed))
+        np.testing.assert_array_equal(streamed(parts, len(wanted)), rows(wanted))
+        np.testing.assert_array_equal(parts[0][0], next(stream.mixed_parts(seed))[0])
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("silverprint.backbones.stream.MIXED", 1)
+        orders = [np.concatenate([p for p, _ in stream.mixed_parts(seed)]) for seed in range(4)]
+    assert len({order.tobytes() for order in orders}) > 1
+
+
+def test_a_stream_whose_pack_is_evicted_ends_in_a_sentence(tmp_path) -> None:
+    cache = packed(tmp_path, range(8))
+    stream = cache.stream([digest(n) for n in range(8)])
+    trim(tmp_path, 0)
+    with pytest.raises(BackboneError, match=r"vanished .*\.pack.*--cache-limit"):
+        next(stream.parts())
+    with pytest.raises(BackboneError, match=digest(2).hex()):
+        cache.stream([digest(2)])
 
 
 # ---- trim ----

@@ -3,11 +3,16 @@
     cache/features/<backbone>-<engine>-<key>/
         key.json           what the key stands for, to read
         <sha256>.shard     up to SHARD_ROWS rows: digests (n, 32) uint8, features (n, d) float32
+        <sha256>.pack      the rows of PACK_SHARDS shards, found without reading them (packs.py)
 
 A shard is a safetensors file that is written under a temporary name and renamed, and is never
 changed after. So a kill loses at most the rows that were not yet in a shard, two processes can
 write at once (a row that both wrote is the same twice), and a shard whose name is not the digest of
 its content is one that the disk damaged: it is ignored and its pictures are looked at again.
+
+Shards are read whole when the cache is opened. So that there are never many, PACK_SHARDS of them
+become one pack, and only then are deleted: a kill between the two leaves rows twice, which is
+harmless, and a process that misses a shard that another one packed reads the folder again.
 """
 
 import contextlib
@@ -18,6 +23,7 @@ import shutil
 import tempfile
 import time
 from collections.abc import Iterable, Sequence
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -25,13 +31,24 @@ import numpy as np
 from numpy.typing import NDArray
 from safetensors.numpy import load, save
 
+from silverprint.backbones.packs import (
+    DamagedError,
+    Pack,
+    Packs,
+    as_text,
+    digest_table,
+    write_atomically,
+    write_pack,
+)
+from silverprint.backbones.packs import (
+    FeaturesGoneError as FeaturesGoneError,
+)
+from silverprint.backbones.stream import FeatureStream
+
 SHARD_ROWS = 256
-MEMORY_LIMIT = 512 * 2**20  # bytes of features held in memory; above it they are mapped from disk
+PACK_SHARDS = 64
+MEMORY_LIMIT = 512 * 2**20  # bytes of features held in memory; above it they stay on the disk
 STALE_SECONDS = 24 * 3600
-
-
-class FeaturesGoneError(Exception):
-    """Another process evicted features after this one had found them; look at them again."""
 
 
 class FeatureCache:
@@ -40,47 +57,55 @@ class FeatureCache:
     Attributes:
         folder: where the shards are.
         dimension: number of features d.
-        damaged: names of shards that were ignored because their content is not what was written.
     """
 
     def __init__(self, root: Path, name: str, key: dict[str, Any], dimension: int) -> None:
         text = json.dumps(key, sort_keys=True, indent=2)
         self.folder = root / "features" / f"{name}-{hashlib.sha256(text.encode()).hexdigest()[:16]}"
         self.dimension = dimension
-        self.damaged: list[str] = []
+        self._damaged: list[str] = []
+        self._packs = Packs()
         self._shards: list[Path] = []
         self._index: dict[bytes, tuple[int, int]] = {}
         self._pending: dict[bytes, NDArray[np.float32]] = {}
         self._key = text.encode()
-        for path in sorted(self.folder.glob("*.shard")):
-            self._read_index(path)
+        self._open()
+
+    @property
+    def damaged(self) -> list[str]:
+        """Names of files that were deleted because their content is not what was written."""
+        return self._damaged + self._packs.damaged
 
     def __contains__(self, digest: object) -> bool:
-        return digest in self._index or digest in self._pending
+        if digest in self._index or digest in self._pending:
+            return True
+        if not isinstance(digest, bytes) or len(digest) != 32 or not len(self._packs):
+            return False
+        return bool(self._packs.find(digest_table([digest]))[0] >= 0)
 
     def __len__(self) -> int:
-        return len(self._index) + len(self._pending)
+        return len(self._packs) + len(self._index) + len(self._pending)
+
+    def digests(self) -> list[bytes]:
+        """Return the digest of every picture that is known."""
+        return [*self._index, *self._pending]
 
     def add(self, digests: Iterable[bytes], features: Iterable[NDArray[np.float32]]) -> None:
         """Remember rows; they are on disk once a shard is full or `flush` was called."""
         self._pending.update(zip(digests, features, strict=True))
-        if len(self._pending) >= SHARD_ROWS:
-            self.flush()
+        while len(self._pending) >= SHARD_ROWS:
+            self._write_shard()
+        self._pack_many()
 
     def flush(self) -> None:
-        """Write what is pending as one shard."""
-        if not self._pending:
-            return
-        digests = np.frombuffer(b"".join(self._pending), dtype=np.uint8).reshape(-1, 32)
-        features = np.stack(list(self._pending.values()))
-        content = save({"digests": digests, "features": features})
-        path = self.folder / f"{hashlib.sha256(content).hexdigest()}.shard"
-        if not (self.folder / "key.json").exists():
-            self.folder.mkdir(parents=True, exist_ok=True)
-            _write_atomically(self.folder / "key.json", self._key)
-        _write_atomically(path, content)
-        self._remember(path, self._pending)
-        self._pending = {}
+        """Write what is pending."""
+        if self._pending:
+            self._write_shard()
+        self._pack_many()
+
+    def _pack_many(self) -> None:
+        if len(self._shards) >= PACK_SHARDS:
+            self.pack()
 
     def gather(self, digests: Sequence[bytes]) -> NDArray[np.float32]:
         """Return features (n, d) in the order asked for; all must be present.
@@ -91,13 +116,104 @@ class FeatureCache:
             FeaturesGoneError: some are no longer on disk.
         """
         self.flush()
+        try:
+            return self._gather(digests)
+        except FeaturesGoneError as gone:
+            self._open()  # another process may have packed them
+            try:
+                return self._gather(digests)
+            except FeaturesGoneError:
+                raise gone from None
+
+    def stream(self, digests: Sequence[bytes]) -> FeatureStream:
+        """Return what reads features (n, d) in blocks; all must be present.
+
+        Raises:
+            FeaturesGoneError: some are no longer on disk.
+        """
+        self.flush()
+        self.pack()
+        asked = digest_table(digests)
+        places = self._packs.find(asked)
+        if (places < 0).any():
+            self._open()
+            self.pack()
+            places = self._packs.find(asked)
+        for row in np.flatnonzero(places < 0)[:1]:
+            raise FeaturesGoneError(asked[row].tobytes().hex())
+        self._packs.touch(places)
+        return FeatureStream(self._packs, places, self.dimension)
+
+    def pack(self) -> None:
+        """Put the rows of all shards into packs, and delete the shards."""
+        for start in range(0, len(self._shards), PACK_SHARDS):
+            shards = self._shards[start : start + PACK_SHARDS]
+            whole = self._write_pack(shards)
+            for path in shards:
+                path.unlink(missing_ok=True)
+            if not whole:  # another process packed some of them
+                self._open()
+                return
+        self._shards.clear()
+        self._index.clear()
+
+    def _open(self) -> None:
+        """Read what is on the disk: shards first, because they may become packs meanwhile."""
+        self._damaged += self._packs.damaged
+        self._shards.clear()
+        self._index.clear()
+        for path in sorted(self.folder.glob("*.shard")):
+            if (content := self._read_shard(path)) is not None:
+                self._remember(path, [row.tobytes() for row in content["digests"]])
+        self._packs = Packs()
+        opened = []
+        for path in sorted(self.folder.glob("*.pack")):
+            try:
+                opened.append(Pack(path))
+            except DamagedError:
+                self._drop(path)
+            except FileNotFoundError:
+                continue  # another process evicted it a moment ago
+        self._packs.extend(opened)
+
+    def _write_shard(self) -> None:
+        rows = dict(islice(self._pending.items(), SHARD_ROWS))
+        features = np.stack(list(rows.values()))
+        content = save({"digests": digest_table(rows), "features": features})
+        path = self.folder / f"{hashlib.sha256(content).hexdigest()}.shard"
+        if not (self.folder / "key.json").exists():
+            self.folder.mkdir(parents=True, exist_ok=True)
+            write_atomically(self.folder / "key.json", [self._key])
+        write_atomically(path, [content])
+        self._remember(path, rows)
+        for digest in rows:
+            del self._pending[digest]
+
+    def _write_pack(self, shards: Sequence[Path]) -> bool:
+        """Write those rows of shards that are in no pack yet; say whether all could be read."""
+        read = [content for path in shards if (content := self._read_shard(path)) is not None]
+        if read:
+            digests = np.concatenate([content["digests"] for content in read])
+            features = np.concatenate([content.pop("features") for content in read])
+            once = np.unique(as_text(digests), return_index=True)[1]
+            new = once[self._packs.find(digests[once]) < 0]
+            if len(new):
+                path = write_pack(self.folder, digests[new], features[new])
+                self._packs.extend([Pack(path)])
+        return len(read) == len(shards)
+
+    def _gather(self, digests: Sequence[bytes]) -> NDArray[np.float32]:
         result = _allocate((len(digests), self.dimension))
         wanted: dict[int, list[tuple[int, int]]] = {}
+        packed = []
         for row, digest in enumerate(digests):
-            if digest not in self._index:
-                raise FeaturesGoneError(digest.hex())
-            shard, position = self._index[digest]
-            wanted.setdefault(shard, []).append((row, position))
+            if digest in self._index:
+                shard, position = self._index[digest]
+                wanted.setdefault(shard, []).append((row, position))
+            else:
+                packed.append(row)
+        if packed:
+            self._gather_packed(digests, np.array(packed), result)
         for shard, pairs in wanted.items():
             rows, positions = np.array(pairs).T
             try:
@@ -109,17 +225,31 @@ class FeatureCache:
                 os.utime(self._shards[shard])
         return result
 
-    def _read_index(self, path: Path) -> None:
+    def _gather_packed(
+        self, digests: Sequence[bytes], rows: NDArray[np.int64], result: NDArray[np.float32]
+    ) -> None:
+        asked = digest_table(digests[row] for row in rows)
+        places = self._packs.find(asked)
+        for row in np.flatnonzero(places < 0)[:1]:
+            raise FeaturesGoneError(asked[row].tobytes().hex())
+        self._packs.touch(places)
+        for positions, features in FeatureStream(self._packs, places, self.dimension).parts():
+            result[rows[positions]] = features
+
+    def _read_shard(self, path: Path) -> dict[str, NDArray[Any]] | None:
+        """Return what is in a shard, or nothing if it is damaged or gone."""
         try:
             content = path.read_bytes()
         except FileNotFoundError:
-            return  # another process evicted it a moment ago
+            return None  # another process evicted it a moment ago
         if hashlib.sha256(content).hexdigest() != path.stem:
-            self.damaged.append(path.name)
-            path.unlink(missing_ok=True)
-            return
-        digests = load(content)["digests"]
-        self._remember(path, [row.tobytes() for row in digests])
+            self._drop(path)
+            return None
+        return load(content)
+
+    def _drop(self, path: Path) -> None:
+        self._damaged.append(path.name)
+        path.unlink(missing_ok=True)
 
     def _remember(self, path: Path, digests: Iterable[bytes]) -> None:
         shard = len(self._shards)
@@ -129,7 +259,7 @@ class FeatureCache:
 
 
 def trim(root: Path, limit: int) -> int:
-    """Delete the shards that were used longest ago until all fit in `limit` bytes.
+    """Delete the shards and packs that were used longest ago until all fit in `limit` bytes.
 
     Returns:
         How many bytes were deleted. Files left by a killed process go too, after a day.
@@ -143,7 +273,7 @@ def trim(root: Path, limit: int) -> int:
     for path in (root / "features").glob("*/*"):
         with contextlib.suppress(FileNotFoundError):
             facts = path.stat()
-            if path.suffix == ".shard":
+            if path.suffix in (".shard", ".pack"):
                 shards.append((facts.st_mtime, facts.st_size, path))
             elif path.suffix == ".part" and now - facts.st_mtime > STALE_SECONDS:
                 path.unlink()
@@ -162,10 +292,3 @@ def _allocate(shape: tuple[int, int]) -> NDArray[np.float32]:
         return np.empty(shape, dtype=np.float32)
     with tempfile.TemporaryFile() as file:
         return np.memmap(file, dtype=np.float32, mode="w+", shape=shape)
-
-
-def _write_atomically(path: Path, content: bytes) -> None:
-    handle, part = tempfile.mkstemp(dir=path.parent, suffix=".part")
-    with os.fdopen(handle, "wb") as file:
-        file.write(content)
-    Path(part).replace(path)
