@@ -35,6 +35,7 @@ from silverprint.recipes.scratch import clip
 from silverprint.runtime.noise import drawn_shape, spoil
 from silverprint.training.fabric import start_fabric
 from silverprint.training.journal import Journal
+from silverprint.training.optimisers import AdamW
 from silverprint.training.progress import Advance
 from silverprint.training.randomness import order_of_epoch, own_randomness
 from silverprint.training.run_state import RunState
@@ -231,9 +232,8 @@ def _state(
     network: Autoencoder, settings: AutoencoderSettings, pictures: Tensor, fabric: Fabric,
     folder: Path,
 ) -> RunState:  # fmt: skip
-    optimiser = torch.optim.AdamW(
-        network.parameters(), lr=1.0, weight_decay=settings.weight_decay, fused=True
-    )
+    decay = settings.weight_decay
+    optimiser = AdamW(network.parameters(), lr=1.0, weight_decay=decay, fused=True)
     fabric.setup_optimizers(optimiser)
     return RunState(
         folder=folder,

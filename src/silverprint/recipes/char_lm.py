@@ -36,7 +36,7 @@ from silverprint.training.averaging import WeightAverage
 from silverprint.training.checks import Range, check_fields
 from silverprint.training.fabric import Device, Precision, start_fabric
 from silverprint.training.journal import Journal
-from silverprint.training.optimisers import AdamW
+from silverprint.training.optimisers import AdamW, decay_groups
 from silverprint.training.progress import Advance
 from silverprint.training.randomness import own_randomness
 from silverprint.training.run_state import RunState
@@ -390,11 +390,7 @@ def _network(text: Text, settings: TextSettings) -> CharLSTM:
 
 def _state(reader: Reader, settings: TextSettings, lesson: Lesson, folder: Path) -> RunState:
     network = reader.network
-    groups = [
-        {"params": [p for p in network.parameters() if p.dim() > 1],
-         "weight_decay": settings.weight_decay},
-        {"params": [p for p in network.parameters() if p.dim() <= 1], "weight_decay": 0.0},
-    ]  # fmt: skip
+    groups = decay_groups(network.parameters(), settings.weight_decay)
     return RunState(
         folder=folder,
         identity={**asdict(settings), "characters": lesson.characters},

@@ -60,6 +60,7 @@ from silverprint.training.fitted import FittedNetwork
 from silverprint.training.journal import Journal, Tracker
 from silverprint.training.losses import ClassWeights, Link, correct, row_losses, weigh_classes
 from silverprint.training.memory import kept_memory
+from silverprint.training.optimisers import AdamW, decay_groups
 from silverprint.training.pixels import PixelData
 from silverprint.training.progress import Progress
 from silverprint.training.randomness import own_randomness
@@ -346,16 +347,13 @@ def _optimiser(
     ]
     parts = [*zip(thawed.stages, rates, strict=True)]
     parts.append((student.head_parameters(), settings.head_learning_rate))
-    groups = []
-    for parameters, rate in parts:
-        for decays in (True, False):
-            chosen = [one for one in parameters if (one.ndim > 1) == decays]
-            decay = settings.weight_decay if decays else 0.0
-            if chosen:
-                groups.append(
-                    {"params": chosen, "lr": rate, "highest": rate, "weight_decay": decay}
-                )
-    return torch.optim.AdamW(groups, fused=True)
+    groups = [
+        {**group, "lr": rate, "highest": rate}
+        for parameters, rate in parts
+        for group in decay_groups(parameters, settings.weight_decay)
+        if group["params"]
+    ]
+    return AdamW(groups, fused=True)
 
 
 # --- what the network is given ------------------------------------------------------------------

@@ -31,6 +31,7 @@ from silverprint.recipes.scratch import Pictures
 from silverprint.training.averaging import WeightAverage
 from silverprint.training.fabric import start_fabric
 from silverprint.training.journal import Journal, Tracker
+from silverprint.training.optimisers import AdamW
 from silverprint.training.pixels import PixelData
 from silverprint.training.progress import Advance
 from silverprint.training.randomness import order_of_epoch, own_randomness
@@ -306,13 +307,13 @@ def _pair(train: PixelData, classes: int, settings: GanSettings) -> Pair:
 def _state(
     pair: Pair, count: int, classes: int, settings: GanSettings, folder: Path, fabric: Fabric
 ) -> RunState:
-    optimiser = torch.optim.Adam(
+    optimiser = AdamW(
         [
             {"params": list(pair.generator.parameters()), "highest": settings.learning_rate},
             {"params": list(pair.discriminator.parameters()),
              "highest": settings.discriminator_rate},
         ],
-        betas=(settings.momentum, 0.99), fused=True,
+        betas=(settings.momentum, 0.99), weight_decay=0.0, fused=True,
     )  # fmt: skip
     return RunState(
         folder=folder,

@@ -36,6 +36,7 @@ from silverprint.recipes.scratch import (
 )
 from silverprint.training.fabric import Device, Precision, start_fabric
 from silverprint.training.losses import ClassWeights, Link, row_losses, weigh_classes
+from silverprint.training.optimisers import AdamW, decay_groups
 from silverprint.training.pixels import PixelData
 from silverprint.training.progress import Advance
 from silverprint.training.randomness import own_randomness
@@ -222,7 +223,8 @@ class _Stepper:
         self._left = torch.zeros(0, dtype=torch.int64)
         model.train().to(memory_format=torch.channels_last)
         self._model, self._regularise = fabric.setup_module(model), regularise
-        self._optimiser = _adamw(model, weight_decay) if optimiser is None else optimiser()
+        groups = decay_groups(model.parameters(), weight_decay)
+        self._optimiser = AdamW(groups, lr=1.0) if optimiser is None else optimiser()
 
     def __call__(self, rate: float) -> float:
         """Make a step and return the loss that its batch had before it."""
@@ -241,14 +243,6 @@ class _Stepper:
         self._optimiser.step()
         self._optimiser.zero_grad()
         return float(loss.detach())
-
-
-def _adamw(model: nn.Module, weight_decay: float) -> torch.optim.Optimizer:
-    learning = [one for one in model.parameters() if one.requires_grad]
-    return torch.optim.AdamW([
-        {"params": [one for one in learning if one.dim() > 1], "weight_decay": weight_decay},
-        {"params": [one for one in learning if one.dim() <= 1], "weight_decay": 0.0},
-    ], lr=1.0)  # fmt: skip
 
 
 def _varied(

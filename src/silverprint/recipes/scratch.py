@@ -36,6 +36,7 @@ from silverprint.training.fabric import Precision, share_of, start_fabric, total
 from silverprint.training.fitted import FittedNetwork
 from silverprint.training.journal import Journal, Tracker
 from silverprint.training.losses import Link, correct, row_losses, weigh_classes
+from silverprint.training.optimisers import AdamW, decay_groups
 from silverprint.training.pixels import PixelData
 from silverprint.training.progress import Advance
 from silverprint.training.randomness import order_of_epoch, own_randomness
@@ -310,17 +311,13 @@ def _state(
 
 def optimiser_of(network: nn.Module, settings: ScratchSettings) -> torch.optim.Optimizer:
     """Return the optimiser; the learning rate is set before each step."""
-    trained = [p for p in network.parameters() if p.requires_grad]
-    groups = [
-        {"params": [p for p in trained if p.dim() > 1], "weight_decay": settings.weight_decay},
-        {"params": [p for p in trained if p.dim() <= 1], "weight_decay": 0.0},
-    ]
+    groups = decay_groups(network.parameters(), settings.weight_decay)
     optimiser: torch.optim.Optimizer
     if settings.optimiser == "sgd":
         optimiser = torch.optim.SGD(groups, lr=1.0, momentum=0.9, nesterov=True, fused=True)
     else:
-        optimiser = torch.optim.AdamW(groups, lr=1.0, fused=True)
-    if all(p.device.type == "cpu" for p in trained):
+        optimiser = AdamW(groups, lr=1.0, fused=True)
+    if all(p.device.type == "cpu" for p in network.parameters()):
         # Before each step torch asks whether a GPU records a graph. Where there is a CUDA build
         # but no driver that takes as long as the step of a small mlp: it looks for the driver anew.
         for question in GRAPH_CHECKS:

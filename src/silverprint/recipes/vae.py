@@ -28,6 +28,7 @@ from silverprint.recipes.vae_settings import VaeSettings
 from silverprint.training.averaging import WeightAverage
 from silverprint.training.fabric import share_of, start_fabric, total
 from silverprint.training.journal import Journal
+from silverprint.training.optimisers import AdamW, decay_groups
 from silverprint.training.pixels import PixelData
 from silverprint.training.progress import Advance
 from silverprint.training.randomness import order_of_epoch, own_randomness
@@ -269,7 +270,8 @@ def judge(model: Any, lesson: Lesson, settings: VaeSettings) -> dict[str, float]
 
 def _state(network: Vae, settings: VaeSettings, lesson: Lesson, folder: Path) -> RunState:
     steps = -(-len(lesson.pictures) // settings.batch_size)
-    optimiser = _optimiser(network, settings)
+    groups = decay_groups(network.parameters(), settings.weight_decay)
+    optimiser = AdamW(groups, lr=1.0, fused=True)
     lesson.fabric.setup_optimizers(optimiser)
     return RunState(
         folder=folder,
@@ -282,17 +284,6 @@ def _state(network: Vae, settings: VaeSettings, lesson: Lesson, folder: Path) ->
         fabric=lesson.fabric,
         patience=settings.patience,
     )
-
-
-def _optimiser(network: Vae, settings: VaeSettings) -> torch.optim.Optimizer:
-    """Return AdamW; the learning rate is set before each step."""
-    weights = [p for p in network.parameters() if p.dim() > 1]
-    others = [p for p in network.parameters() if p.dim() <= 1]
-    groups = [
-        {"params": weights, "weight_decay": settings.weight_decay},
-        {"params": others, "weight_decay": 0.0},
-    ]
-    return torch.optim.AdamW(groups, lr=settings.learning_rate, fused=True)
 
 
 def _set_rates(

@@ -1,14 +1,24 @@
-"""torch's optimisers, without the import of its compiler.
+"""torch's optimisers without the import of its compiler, and what of a network decays.
 
 The first optimiser of a process imports `torch._dynamo`, close to a second of Python, only to mark
 three methods as not to be compiled. Nothing is compiled here, so the methods are taken without the
 mark.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import torch
+from torch import nn
+
+
+def decay_groups(parameters: Iterable[nn.Parameter], weight_decay: float) -> list[dict[str, Any]]:
+    """Return what learns in two groups: weights, which decay; biases and norms, which do not."""
+    learning = [one for one in parameters if one.requires_grad]
+    return [
+        {"params": [one for one in learning if one.dim() > 1], "weight_decay": weight_decay},
+        {"params": [one for one in learning if one.dim() <= 1], "weight_decay": 0.0},
+    ]
 
 
 def _unmarked(method: Callable[..., Any]) -> Callable[..., Any]:
