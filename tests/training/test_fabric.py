@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from silverprint.errors import ConfigError
-from silverprint.training.fabric import fast_bf16, share_of, start_fabric, total
+from silverprint.training.fabric import fast_bf16, share_file, share_of, start_fabric, total
 from silverprint.training.randomness import own_randomness, random_states, restore_random_states
 
 
@@ -70,3 +70,22 @@ def test_random_numbers_go_on_where_they_stood() -> None:
         expected = torch.rand(3)
         restore_random_states(states, fabric)
         assert torch.equal(torch.rand(3), expected)
+
+
+def test_every_process_goes_on_with_its_own_random_numbers() -> None:
+    states = []
+    for seed in range(2):
+        torch.manual_seed(seed)
+        states.append(torch.get_rng_state())
+    second = types.SimpleNamespace(global_rank=1, device=torch.device("cpu"))
+    restore_random_states({"cpu": torch.stack(states)}, second)
+    found = torch.rand(3)
+    torch.manual_seed(1)
+    assert torch.equal(found, torch.rand(3))
+
+
+def test_a_lone_process_keeps_its_files(tmp_path) -> None:
+    (tmp_path / "last").write_bytes(b"kept")
+    share_file(tmp_path / "last", start_fabric("cpu", "f32"))
+    share_file(tmp_path / "none", start_fabric("cpu", "f32"))
+    assert [path.name for path in tmp_path.iterdir()] == ["last"]

@@ -7,6 +7,7 @@ import torch
 from torch import nn
 
 from silverprint.errors import ConfigError
+from silverprint.training import run_state
 from silverprint.training.averaging import WeightAverage
 from silverprint.training.fabric import start_fabric
 from silverprint.training.run_state import BEST, LAST, RunState
@@ -96,6 +97,7 @@ def test_another_runs_checkpoint_is_refused_by_the_field_that_differs(tmp_path) 
 def test_a_run_of_another_number_of_processes_is_refused(tmp_path, monkeypatch) -> None:
     state_in(tmp_path).save()
     state = state_in(tmp_path)
+    monkeypatch.setattr(run_state, "share_file", lambda *_: None)  # there is no other to ask
     monkeypatch.setattr(type(state.fabric), "world_size", 2)
     with pytest.raises(ConfigError, match="a run with processes 1, not 2; go on as it began"):
         state.take_up()

@@ -12,6 +12,7 @@ import logging
 import os
 import warnings
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any, Literal
 
 import torch
@@ -71,6 +72,32 @@ def total(value: Tensor, fabric: Fabric) -> Tensor:
         return value
     summed: Tensor = fabric.all_reduce(value, reduce_op="sum")  # type: ignore[assignment]
     return summed
+
+
+def of_every_process(value: Tensor, fabric: Fabric) -> Tensor:
+    """Return the values of all processes, stacked on the processor; all of them call it."""
+    if fabric.world_size == 1:
+        return value[None].cpu()
+    own = value.to(fabric.device)
+    parts = [torch.empty_like(own) for _ in range(fabric.world_size)]
+    torch.distributed.all_gather(parts, own)
+    return torch.stack(parts).cpu()
+
+
+def share_file(path: Path, fabric: Fabric) -> None:
+    """Give every host the newest file of this path that any has: hosts need not share a disk."""
+    if fabric.world_size == 1:
+        return
+    written = path.stat().st_mtime if path.exists() else 0.0
+    times = of_every_process(torch.tensor(written, dtype=torch.float64), fabric)
+    newest = int(times.argmax())
+    mine = fabric.global_rank == newest
+    content = fabric.broadcast(path.read_bytes() if mine and written else None, src=newest)
+    if content is not None and not mine and fabric.local_rank == 0:
+        received = path.with_name(f"{path.name}.received")
+        received.write_bytes(content)
+        received.replace(path)
+    fabric.barrier()
 
 
 @contextlib.contextmanager

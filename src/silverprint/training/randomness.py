@@ -7,6 +7,8 @@ import torch
 from lightning_fabric import Fabric
 from torch import Tensor
 
+from silverprint.training.fabric import of_every_process
+
 
 @contextlib.contextmanager
 def own_randomness(seed: int) -> Iterator[None]:
@@ -32,19 +34,12 @@ def random_states(fabric: Fabric) -> dict[str, Tensor]:
     states = {"cpu": torch.get_rng_state()}
     if fabric.device.type == "cuda":
         states["cuda"] = torch.cuda.get_rng_state(fabric.device)
-    return {name: _of_all(state, fabric) for name, state in states.items()}
+    return {name: of_every_process(state, fabric) for name, state in states.items()}
 
 
 def restore_random_states(states: dict[str, Tensor], fabric: Fabric) -> None:
     """Go on where the generators of this process stood."""
-    torch.set_rng_state(states["cpu"][fabric.global_rank])
+    # A copy: torch reads a state from the beginning of the memory that the tensor is a view of.
+    torch.set_rng_state(states["cpu"][fabric.global_rank].clone())
     if fabric.device.type == "cuda" and "cuda" in states:
-        torch.cuda.set_rng_state(states["cuda"][fabric.global_rank], fabric.device)
-
-
-def _of_all(state: Tensor, fabric: Fabric) -> Tensor:
-    if fabric.world_size == 1:
-        return state[None]
-    gathered = fabric.all_gather(state.to(fabric.device))
-    assert isinstance(gathered, Tensor)
-    return gathered.reshape(fabric.world_size, -1).cpu()
+        torch.cuda.set_rng_state(states["cuda"][fabric.global_rank].clone(), fabric.device)

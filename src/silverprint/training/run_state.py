@@ -14,6 +14,8 @@ from torch import Tensor, nn
 from silverprint.errors import ConfigError
 from silverprint.training.averaging import WeightAverage
 from silverprint.training.checkpoint import load_checkpoint, load_optimiser, save_checkpoint
+from silverprint.training.fabric import share_file
+from silverprint.training.journal import METRICS
 from silverprint.training.randomness import random_states, restore_random_states
 
 LAST, BEST = "last.safetensors", "best.safetensors"
@@ -66,6 +68,8 @@ class RunState:
             ConfigError: it cannot be read, or belongs to another run.
         """
         path = self.folder / LAST
+        for name in (LAST, BEST, METRICS):
+            share_file(self.folder / name, self.fabric)
         if not path.exists():
             return
         state = load_checkpoint(path)
@@ -137,7 +141,7 @@ class RunState:
 
     def load_best(self) -> None:
         """Give the network the weights of the best epoch."""
-        self.fabric.barrier()
+        share_file(self.folder / BEST, self.fabric)
         if self.best_key:
             self.network.load_state_dict(load_checkpoint(self.folder / BEST)["network"])
 

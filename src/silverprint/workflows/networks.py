@@ -5,9 +5,8 @@ everything that decides the result: the same command takes a stopped run up agai
 once the bundle is written.
 """
 
-import contextlib
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -26,8 +25,9 @@ from silverprint.runtime.images import decode
 from silverprint.runtime.preprocessing import Preprocessing
 from silverprint.training.pixels import PixelData
 from silverprint.training.progress import Progress
+from silverprint.workflows.processes import main_process
 from silverprint.workflows.run import Training
-from silverprint.workflows.run_folders import forget_old_runs, hold_run, leave, main_process
+from silverprint.workflows.run_folders import forget_old_runs, hold_run, leave
 from silverprint.workflows.settings import TrainSettings
 from silverprint.workflows.settle import leaks, settle
 
@@ -37,22 +37,6 @@ if TYPE_CHECKING:
 
 SPARE = 8 / 7  # of the network's input: 256 px for 224
 LARGEST_SIDE = 64  # pixels; what larger pictures are reduced to, unless a size is asked for
-
-
-@contextlib.contextmanager
-def main_process_first() -> Iterator[None]:
-    """Let the main process do something before the others, who then find it in the cache."""
-    if os.environ.get("WORLD_SIZE", "1") == "1":
-        yield
-        return
-    from silverprint.training.fabric import start_fabric
-
-    fabric = start_fabric()
-    if not main_process():
-        fabric.barrier()
-    yield
-    if main_process():
-        fabric.barrier()
 
 
 def run_folder(run: Training, recipe: Any) -> Path:

@@ -14,14 +14,11 @@ from filelock import FileLock, Timeout
 
 from silverprint.errors import ConfigError
 from silverprint.runtime.paths import cache_folder
+from silverprint.training.journal import METRICS
+from silverprint.workflows.processes import main_process
 
 KEPT_SECONDS = 30 * 24 * 3600  # a stopped run that nobody took up in this time is forgotten
 _HELD: dict[Path, FileLock] = {}  # the folders that are this process's
-
-
-def main_process() -> bool:
-    """Say whether this process writes and prints: the first of torchrun's, or the only one."""
-    return os.environ.get("RANK", "0") == "0"
 
 
 def hold_run(told: Any, data: Iterable[bytes], *, fresh: bool = False) -> Path:
@@ -46,6 +43,11 @@ def hold_run(told: Any, data: Iterable[bytes], *, fresh: bool = False) -> Path:
         _hold(folder)
         if fresh:
             shutil.rmtree(folder, ignore_errors=True)
+    elif fresh and os.environ.get("LOCAL_RANK") == "0":  # a host of its own, perhaps the same disk
+        from silverprint.training.run_state import BEST, LAST
+
+        for name in (LAST, BEST, METRICS):
+            (folder / name).unlink(missing_ok=True)
     folder.mkdir(parents=True, exist_ok=True)
     return folder
 

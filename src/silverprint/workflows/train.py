@@ -39,11 +39,14 @@ from silverprint.workflows.networks import (
     finetune_network,
     forget_stopped_runs,
     from_scratch,
+)
+from silverprint.workflows.processes import (
+    lost_processes_told,
+    main_process,
     main_process_first,
 )
 from silverprint.workflows.report import report_of
 from silverprint.workflows.run import Training
-from silverprint.workflows.run_folders import main_process
 from silverprint.workflows.settings import TrainSettings
 from silverprint.workflows.settle import FEW_PICTURES, leaks, settle
 
@@ -69,10 +72,11 @@ def train_bundle(
         SilverprintError: an input is wrong; nothing was written.
     """
     check_output(out)
-    if settings.scratch is not None:
-        run = from_scratch(dataset, settings, progress)
-    else:
-        run = from_pretrained(dataset, settings, progress)
+    with lost_processes_told():
+        if settings.scratch is not None:
+            run = from_scratch(dataset, settings, progress)
+        else:
+            run = from_pretrained(dataset, settings, progress)
     if not main_process():
         return run
     shipped = look_as_shipped(run, progress)

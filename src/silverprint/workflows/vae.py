@@ -22,7 +22,7 @@ from silverprint.training.importance import active_units, importance_bounds
 from silverprint.training.pixels import PixelData
 from silverprint.training.progress import Advance, Progress
 from silverprint.workflows.generative import Material, read_material, ship
-from silverprint.workflows.run_folders import main_process
+from silverprint.workflows.processes import lost_processes_told, main_process
 from silverprint.workflows.vae_page import page_of
 
 MEASURED = 10_000  # pictures whose bound is taken with one code each
@@ -108,7 +108,7 @@ def make_vae(
     shape_of(material.train, settings, classes).check()
     folder = material.run_folder(settings, fresh=fresh)
     total = settings.epochs * len(material.train)
-    with progress.stage("train", total, "training") as advance:
+    with lost_processes_told(), progress.stage("train", total, "training") as advance:
         trained = train_vae(
             material.train, material.validation, settings, folder, classes=classes, advance=advance
         )

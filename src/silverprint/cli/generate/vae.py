@@ -66,7 +66,7 @@ def vae(
         need_extra()
         from silverprint.recipes.vae_settings import VaeSettings
         from silverprint.training.checks import settings_from
-        from silverprint.workflows.run_folders import main_process
+        from silverprint.workflows.processes import main_process
         from silverprint.workflows.vae import Measuring, make_vae
     settings = settings_from(VaeSettings, given)
     measuring = Measuring(importance_samples, importance_pictures)
