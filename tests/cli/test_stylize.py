@@ -9,6 +9,11 @@ from silverprint.recipes import style_transfer
 QUICK = ("--size", 48, "--steps", 3, "--backbone", "random", "--quiet", "--device", "cpu")
 
 
+@pytest.fixture(autouse=True)
+def ready() -> None:
+    """These tests need no trained bundle."""
+
+
 @pytest.fixture
 def pictures(tmp_path):
     paths = []
@@ -26,7 +31,9 @@ def test_one_json_object(cli, pictures, tmp_path) -> None:
               "--keep-colours", "luminance", "--set", "optimiser=adam")  # fmt: skip
     assert ran.code == 0
     assert ran.json["picture"] == str(out)
-    assert ran.json["layers"] == ["0", "5"]
+    assert ran.json["settings"]["layers"] == ["0", "5"]
+    assert ran.json["report"] == str(tmp_path / "out.report.html")
+    assert ran.json["command"].startswith("silverprint")
     assert ran.json["steps"] == 3
     assert set(ran.json["losses"]) == {"content", "style", "total_variation"}
     assert out.exists()
@@ -36,9 +43,11 @@ def test_lines_for_people(cli, pictures, tmp_path) -> None:
     ran = cli("stylize", *pictures, pictures[0], "--out", tmp_path / "out.jpg", *QUICK)
     assert ran.code == 0
     lines = ran.out.splitlines()
-    assert lines[0].startswith("content 0.")
-    assert " steps at 1 scales with random, " in lines[1]
-    assert lines[2] == f"picture {tmp_path / 'out.jpg'}, 48 x 36 pixels"
+    assert lines[0].startswith("note: 1 scale instead of 3")
+    assert lines[1].startswith("content 0.")
+    assert " steps at 1 scale with random, " in lines[2]
+    assert lines[3] == f"picture {tmp_path / 'out.jpg'}, 48 x 36 pixels"
+    assert lines[4] == f"report {tmp_path / 'out.report.html'}"
 
 
 def test_ctrl_c_writes_the_best_so_far_and_says_so(cli, pictures, tmp_path, monkeypatch) -> None:
@@ -52,9 +61,11 @@ def test_ctrl_c_writes_the_best_so_far_and_says_so(cli, pictures, tmp_path, monk
     monkeypatch.setattr(style_transfer.Work, "note", stop_at_two)
     out = tmp_path / "out.png"
     ran = cli("stylize", *pictures, "--out", out, *QUICK)
-    assert ran.code == 0
-    assert ran.out.startswith("stopped after step 2 of 3; the best so far is written, and the same")
+    assert ran.code == 130
+    assert "stopped after step 2 of 3: the best picture so far is written; the same" in ran.out
+    assert "begins scale 1 of 1 again" in ran.out
     assert out.exists()
+    assert "Stopped before its end." in (tmp_path / "out.report.html").read_text("utf-8")
 
 
 @pytest.mark.parametrize(("arguments", "message"), [
@@ -62,7 +73,7 @@ def test_ctrl_c_writes_the_best_so_far_and_says_so(cli, pictures, tmp_path, monk
     (["--size", "5000"], "size must lie within 32..2048 pixels; got 5000."),
     (["--layers", "conv1"], "layer 'conv1' is no feature map of random, which has, closest"),
     (["--start", "nois"], "got 'nois'. Did you mean 'noise'?"),
-    (["--blend", "1,2"], "--blend has 2 weights for 1 style pictures; give one each."),
+    (["--blend", "1,2"], "--blend has 2 weights for 1 style picture; give one each."),
     (["--blend", "a"], "--blend takes numbers with commas between; got 'a'."),
     (["--set", "stepz=3"], "'stepz' is no setting of stylize. Did you mean 'steps'?"),
     (["--backbone", "vgg19-encoder"], "network 'vgg19-encoder' needs --weights FILE"),

@@ -1,6 +1,9 @@
 """stylize: files in, files out, and every kind of bad input."""
 
+import hashlib
+import json
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -17,6 +20,11 @@ QUICK = StyleSettings(size=48, steps=3, device="cpu")
 def blots(seed: int = 0, height: int = 36, width: int = 48) -> np.ndarray:
     coarse = np.random.default_rng(seed).integers(0, 256, (height // 6, width // 6, 3))
     return coarse.repeat(6, 0).repeat(6, 1).astype(np.uint8)
+
+
+@pytest.fixture(autouse=True)
+def ready() -> None:
+    """These tests need no trained bundle."""
 
 
 @pytest.fixture
@@ -39,8 +47,8 @@ def test_the_result_and_what_is_told_of_it(content, style, tmp_path) -> None:
         assert written.size == (48, 36)
     told = found.to_json()
     assert (told["width"], told["height"], told["stopped"]) == (48, 36, False)
-    assert told["layers"] == ["0", "2", "5", "7", "10", "12"]
-    assert told["content_layers"] == ["7"]
+    assert told["settings"]["layers"] == ("0", "2", "5", "7", "10", "12")
+    assert told["settings"]["content_layers"] == ("7",)
     assert told["scales"] == [[36, 48]]
     assert told["losses"]["style"] == found.result.losses.style
     assert told["seconds_per_step"] == pytest.approx(told["seconds"] / told["steps"], abs=1e-3)
@@ -50,6 +58,53 @@ def test_the_result_and_what_is_told_of_it(content, style, tmp_path) -> None:
     assert sorted(path.name for path in tmp_path.iterdir()) == [
         "content.png", "new", "strip.jpg", "style.png",
     ]  # fmt: skip
+    assert sorted(path.name for path in out.parent.iterdir()) == [
+        "result.png", "result.report.html", "result.report.json",
+    ]  # fmt: skip
+
+
+def test_from_the_record_the_picture_can_be_made_again(content, style, tmp_path) -> None:
+    how = replace(QUICK, blend=(1.0, 3.0), layers=("0", "5"), tv_weight=0.2, seed=7)
+    first = stylize(content, [style, content], tmp_path / "a.png", how, backbone="random")
+    kept = json.loads((tmp_path / "a.report.json").read_text("utf-8"))
+    assert kept == json.loads(json.dumps(first.record))
+    assert [one["share"] for one in kept["styles"]] == [0.25, 0.75]
+    files = [kept["content"], *kept["styles"]]
+    for one in files:
+        data = Path(one["file"]).read_bytes()
+        assert one["sha256"] == hashlib.sha256(data).hexdigest()
+    again = stylize(
+        files[0]["file"], [one["file"] for one in files[1:]], tmp_path / "b.png",
+        StyleSettings.of(**kept["settings"]), backbone=kept["network"]["name"],
+    )  # fmt: skip
+    assert again.settings == first.settings
+    assert np.array_equal(again.result.picture, first.result.picture)
+    assert again.record["network"]["sha256"] == kept["network"]["sha256"]
+
+
+def test_the_page_tells_all_and_loads_nothing(content, style, tmp_path) -> None:
+    found = stylize(content, [style], tmp_path / "out.png", QUICK, backbone="random",
+                    command="silverprint stylize <a> b")  # fmt: skip
+    page = found.report.read_text("utf-8")
+    assert found.report == tmp_path / "out.report.html"
+    assert page.count("data:image/jpeg;base64,") == 4  # result, content, style, strip
+    assert page.count("<svg") == 3
+    assert "silverprint stylize &lt;a&gt; b" in page
+    assert found.record["content"]["sha256"] in page
+    assert "1 scale instead of 3: at 24 pixels the picture would be too coarse" in page
+    assert "http" not in page.replace("http-equiv", "")
+
+
+@pytest.mark.parametrize("colour", [(200, 30, 30), (0, 0, 0)])
+def test_pictures_of_one_colour(content, style, tmp_path, colour) -> None:
+    flat, out = tmp_path / "flat.png", tmp_path / "out.png"
+    Image.new("RGB", (48, 36), colour).save(flat)
+    found = stylize(flat, [style], out, QUICK, backbone="random")
+    assert "flat.png is of one colour: it has no contents to keep." in found.record["notices"][-1]
+    assert found.result.losses.content < 100
+    found = stylize(content, [flat], out, QUICK, backbone="random")
+    assert "flat.png is of one colour: it has no strokes to give." in found.record["notices"][-1]
+    assert found.result.losses.style < 1e9  # not 1e20, as of a division by nothing
 
 
 @pytest.mark.parametrize(("ending", "kind"), [("jpg", "JPEG"), ("webp", "WEBP"), ("JPEG", "JPEG")])
@@ -112,13 +167,17 @@ def test_what_is_refused_before_any_work(content, style, tmp_path) -> None:
     assert "content.png' cannot be written" in refused(content, [style], content / "out.png")
     assert "the strip must end with" in refused(content, [style], out, strip=tmp_path / "strip")
     assert "are both" in refused(content, [style], out, strip=out)
+    (tmp_path / "taken.report.json").mkdir()
+    assert "taken.report.json' is a folder, and a file is to be written there." in refused(
+        content, [style], tmp_path / "taken.png"
+    )
     for what, where in (("result", {"out": content}), ("strip", {"out": out, "strip": style})):
         told = refused(content, [style], **where)
         assert told.startswith(f"the {what} would replace")
         assert "which is to be read" in told
     assert refused(content, [], out) == "give at least one style picture."
     blend = StyleSettings(size=48, blend=(1.0, 2.0))
-    assert "--blend has 2 weights for 1 style pictures" in refused(content, [style], out, blend)
+    assert "--blend has 2 weights for 1 style picture;" in refused(content, [style], out, blend)
     unknown = StyleSettings(size=48, layers=("0", "99"))
     assert "layer '99' is no feature map of random, which has, closest first: 9" in refused(
         content, [style], out, unknown
@@ -140,7 +199,7 @@ def test_a_picture_that_cannot_be_read_is_named(content, tmp_path) -> None:
 def test_the_default_network_paints(content, style, tmp_path) -> None:
     how = StyleSettings(size=64, steps=40, device="cpu")
     found = stylize(content, [style], tmp_path / "out.png", how)
-    assert found.network == "efficientnet-lite0"
+    assert found.record["network"]["name"] == "efficientnet-lite0"
     assert found.result.losses.style < 0.3 * found.result.curve[0].style
 
 

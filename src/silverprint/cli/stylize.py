@@ -1,12 +1,14 @@
 """`silverprint stylize`."""
 
+import shlex
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from silverprint.cli.common import numbers, pairs, print_json, settings_of
-from silverprint.errors import MissingExtraError
+from silverprint.data.conventions import counted
 
 if TYPE_CHECKING:
     from silverprint.workflows.stylize import Stylized
@@ -47,7 +49,10 @@ def stylize(
 
     silverprint stylize town.jpg one.jpg other.jpg --blend 2,1 --keep-colours luminance
     """
+    from silverprint.backbones.registry import DEFAULT_BACKBONE
+    from silverprint.recipes.style_settings import StyleSettings
     from silverprint.training.progress import Progress
+    from silverprint.workflows.stylize import stylize as paint
 
     given: dict[str, object] = {
         "size": size, "steps": steps, "scales": scales, "start": start,
@@ -56,25 +61,19 @@ def stylize(
         "blend": numbers(blend, "blend", float) or None, "layers": _names(layers),
         "content_layers": _names(content_layers), "device": device, "seed": seed,
     }  # fmt: skip
+    settings = StyleSettings.of(**(settings_of(option) | _given(given)))
     progress = Progress(quiet)
-    try:
-        with progress.stage("import"):
-            from silverprint.recipes.style_settings import StyleSettings
-
-            settings = StyleSettings.of(**(settings_of(option) | _given(given)))
-            from silverprint.backbones.registry import DEFAULT_BACKBONE
-            from silverprint.workflows.stylize import stylize as paint
-    except ImportError as error:
-        raise MissingExtraError("stylize", "train") from error
     found = paint(
         content, style, out, settings, strip=strip, backbone=backbone or DEFAULT_BACKBONE,
         weights=weights, options=dict(pairs(backbone_option or [], "--backbone-option")),
-        fresh=fresh, progress=progress,
+        fresh=fresh, progress=progress, command=shlex.join(["silverprint", *sys.argv[1:]]),
     )  # fmt: skip
     if json:
         print_json(found.to_json())
     else:
         _print(found)
+    if found.result.stopped:
+        raise typer.Exit(130)
 
 
 def _names(text: str | None) -> tuple[str, ...] | None:
@@ -86,19 +85,22 @@ def _given(values: dict[str, object]) -> dict[str, object]:
 
 
 def _print(found: "Stylized") -> None:
-    result = found.result
-    height, width = result.picture.shape[:2]
+    result, record = found.result, found.record
+    for notice in record["notices"]:
+        typer.echo(f"note: {notice}")
     if result.stopped:
+        scale = f"scale {result.finished + 1} of {len(result.scales)}"
         typer.echo(
-            f"stopped after step {result.steps} of {found.settings.steps}; the best so far is "
-            "written, and the same command goes on from the last finished scale"
+            f"stopped after step {result.steps} of {found.settings.steps}: the best picture so far "
+            f"is written; the same command begins {scale} again and loses nothing before it"
         )
     typer.echo(str(result.losses))
-    each = result.seconds / max(1, result.steps)
     typer.echo(
-        f"{result.steps} steps at {len(result.scales)} scales with {found.network}, "
-        f"{result.seconds:.1f} s, {each:.2f} s a step"
+        f"{counted(result.steps, 'step')} at {counted(len(result.scales), 'scale')} with "
+        f"{record['network']['name']}, {result.seconds:.1f} s, "
+        f"{record['seconds_per_step']:.2f} s a step"
     )
-    typer.echo(f"picture {found.picture}, {width} x {height} pixels")
+    typer.echo(f"picture {found.picture}, {record['width']} x {record['height']} pixels")
     if found.strip is not None:
         typer.echo(f"strip {found.strip}")
+    typer.echo(f"report {found.report}")

@@ -12,7 +12,8 @@ from silverprint.recipes.style_pictures import resized, style_size
 from silverprint.recipes.style_settings import StyleSettings
 
 FLOOR = 0.3  # of a layer's mean spread: a channel that hardly speaks in the style is not made to
-FLAT = 0.1  # of a layer's size: what its spread counts as where the style is of one colour
+FLAT = 0.1  # of a layer's size: what its spread counts as where a picture is of one colour
+BLACK = 0.01  # what a layer's spread counts as at least, where all of it is 0
 OUTSIDE = 10.0  # weight of values that no pixel can have
 EPSILON = 1e-3  # colour difference below which total variation is smooth
 COLOURS = "pixels"  # the layer before the first
@@ -69,7 +70,7 @@ class Manner:
         rows = maps.flatten(1)
         mean, spread = rows.mean(1, keepdim=True), rows.std(1, keepdim=True)
         floor = FLOOR * torch.maximum(spread.mean(), FLAT * rows.square().mean().sqrt())
-        spread = (spread.square() + floor.square() + 1e-12).sqrt()
+        spread = (spread.square() + floor.clamp(min=BLACK).square()).sqrt()
         gram = gram_matrix((rows - mean) / spread)
         return cls(mean, spread, gram, gram.square().sum().clamp(min=len(gram) / 2))
 
@@ -105,9 +106,7 @@ class Aim:
     ) -> "Aim":
         """Look at the content of this scale, and at the styles reduced likewise."""
         found = network(content, settings.content_layers)
-        maps = {
-            name: (value, value.var(dim=(1, 2)).mean() + 1e-12) for name, value in found.items()
-        }
+        maps = {name: (value, variance(value)) for name, value in found.items()}
         blend = settings.blend or (1.0,) * len(styles)
         side = settings.style_size * max(content.shape[2:])
         manners = []
@@ -136,6 +135,15 @@ class Aim:
         loss = chosen.content_weight * content + chosen.style_weight * style
         loss = loss + chosen.tv_weight * variation + OUTSIDE * outside
         return loss, Losses(content.item(), style.item(), variation.item())
+
+
+def variance(maps: Tensor) -> Tensor:
+    """Return the variance of maps (c, h, w) over places; of a flat content, a share of their size.
+
+    Else a content of one colour would be divided by nothing.
+    """
+    flat = (FLAT * maps.square().mean().sqrt()).square().clamp(min=BLACK**2)
+    return torch.maximum(maps.var(dim=(1, 2)).mean(), flat)
 
 
 def gram_matrix(rows: Tensor) -> Matrix:

@@ -86,7 +86,7 @@ class StyleSettings:
 
     @classmethod
     def of(cls, **given: Any) -> "StyleSettings":
-        """Build from names and values; None is the default.
+        """Build from names and values, such as a record's; None is the default.
 
         Raises:
             ConfigError: a name is unknown, or a value is out of its range.
@@ -98,4 +98,9 @@ class StyleSettings:
                     f"{name!r} is no setting of stylize.{closest(name, known)} It has "
                     f"{', '.join(known)}."
                 )
-        return cls(**{name: value for name, value in given.items() if value is not None})
+        values: dict[str, Any] = {
+            name: tuple(value) if isinstance(value, list) else value  # as JSON has them
+            for name, value in given.items()
+            if value is not None
+        }
+        return cls(**values)

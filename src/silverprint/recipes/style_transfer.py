@@ -62,9 +62,9 @@ class Transferred:
         stages: pictures on the way with the steps done, of the size of their scale.
         steps: evaluations of the losses.
         scales: (height, width) of each scale, coarse to fine.
+        finished: how many of them were; all, unless Ctrl-C ended it.
         curve: losses at every step.
-        stopped: whether it was stopped before its end.
-        seconds: it took.
+        seconds: it took; those of stopped runs too, up to the last scale they finished.
     """
 
     picture: Pixels
@@ -72,9 +72,14 @@ class Transferred:
     stages: list[tuple[int, Pixels]]
     steps: int
     scales: list[tuple[int, int]]
+    finished: int
     curve: list[Losses]
-    stopped: bool
     seconds: float
+
+    @property
+    def stopped(self) -> bool:
+        """Whether it was stopped before its end."""
+        return self.finished < len(self.scales)
 
 
 def transfer_style(
@@ -97,7 +102,6 @@ def transfer_style(
     Raises:
         ConfigError: the picture is too small for a layer, or the losses are no longer finite.
     """
-    began = time.perf_counter()
     device = start_fabric(settings.device, "f32").device
     network = network.to(device)
     target, examples = to_tensor(content, device), [to_tensor(style, device) for style in styles]
@@ -126,8 +130,8 @@ def transfer_style(
             work.finish_scale(folder)
     final = keep_luminance(resized(work.best, sizes[-1]), target, settings)
     return Transferred(
-        to_pixels(final), work.best_losses, work.stages, work.steps, sizes, work.curve,
-        work.stopped, time.perf_counter() - began,
+        to_pixels(final), work.best_losses, work.stages, work.steps, sizes, work.scale,
+        work.curve, time.perf_counter() - work.began,
     )  # fmt: skip
 
 
@@ -146,7 +150,7 @@ class Work:
         best_losses: of it.
         stages: pictures on the way, with the steps done.
         curve: losses at every step.
-        stopped: whether Ctrl-C came.
+        began: when, by the clock of `time.perf_counter`; earlier by what a stopped run took.
     """
 
     advance: Advance
@@ -156,7 +160,7 @@ class Work:
     best_losses: Losses = field(default_factory=lambda: Losses(0.0, 0.0, 0.0))
     stages: list[tuple[int, Pixels]] = field(default_factory=list)
     curve: list[Losses] = field(default_factory=list)
-    stopped: bool = False
+    began: float = field(default_factory=time.perf_counter)
     _lowest: float = math.inf
     _until: int = 0
     _looked: int = 0
@@ -174,7 +178,6 @@ class Work:
         except KeyboardInterrupt:
             if not self.steps:
                 raise
-            self.stopped = True
 
     def begin_scale(
         self,
@@ -214,6 +217,7 @@ class Work:
         state = {
             "steps": self.steps, "scale": self.scale, "best": self.best, "stages": stages,
             "losses": astuple(self.best_losses), "curve": [astuple(one) for one in self.curve],
+            "seconds": time.perf_counter() - self.began,
         }  # fmt: skip
         save_checkpoint(folder / CHECKPOINT, state)
 
@@ -226,6 +230,7 @@ class Work:
         self.best, self.best_losses = state["best"].to(device), Losses(*state["losses"])
         self.stages = [(steps, pixels.numpy()) for steps, pixels in state["stages"]]
         self.curve = [Losses(*one) for one in state["curve"]]
+        self.began -= state["seconds"]
         self.advance(self.steps, str(self.best_losses))
 
     def note(self, picture: Tensor, loss: float, losses: Losses) -> None:

@@ -26,7 +26,9 @@ _RULERS = ((0.9, 0.02), (0.8, 0.05), (0.5, 0.1), (0.0, 0.25))  # first value, st
 _LINES = ("solid", "dots", "long", "dash-dot")
 
 
-def line_chart(curves: Sequence[Curve], label: str, best: str = "low") -> Markup:
+def line_chart(
+    curves: Sequence[Curve], label: str, best: str = "low", unit: str = "epoch"
+) -> Markup:
     """Return curves by epoch; the best point of the first one that is not training is marked.
 
     Args:
@@ -34,6 +36,7 @@ def line_chart(curves: Sequence[Curve], label: str, best: str = "low") -> Markup
         label: what a screen reader says.
         best: "low" for losses, "high" for accuracies, which are written in percent; "none" for what
             is neither good nor bad.
+        unit: what is counted from left to right.
     """
     # Quiet training curves first, so that what matters is drawn over them.
     ordered = sorted(curves, key=lambda curve: "train" not in curve.name.lower())
@@ -50,7 +53,7 @@ def line_chart(curves: Sequence[Curve], label: str, best: str = "low") -> Markup
     write = (lambda value: f"{100 * value:g}%") if best == "high" else (lambda value: f"{value:g}")
     parts = [horizontal_grid(up, 44, WIDTH - 12, write)]
     parts += [text(across(tick), height - 17, f"{tick:g}", "middle") for tick in across.ticks]
-    parts.append(text(WIDTH - 12, height - 3, "epoch", "end"))
+    parts.append(text(WIDTH - 12, height - 3, unit, "end"))
     for row, curve in enumerate(ordered):
         style = _line_style(ordered, row)
         parts.append(_polyline(curve, across, up, style))

@@ -1,31 +1,37 @@
-"""`stylize`: a picture in the style of others, and a strip of how it came to be."""
+"""`stylize`: a picture in the style of others, a page of how it came to be, and its settings."""
 
+import hashlib
 import io
+import json
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import numpy as np
 from PIL import Image
 
 from silverprint import __version__
-from silverprint.backbones.loss_network import LossNetwork, load_loss_network
 from silverprint.backbones.registry import DEFAULT_BACKBONE
-from silverprint.errors import ConfigError
+from silverprint.data.conventions import counted
+from silverprint.errors import ConfigError, MissingExtraError
 from silverprint.inspection.figure import write_bytes
 from silverprint.inspection.view import reduced
-from silverprint.recipes.style_pictures import Pixels
-from silverprint.recipes.style_transfer import StyleSettings, Transferred, transfer_style
-from silverprint.reports.page import make_folder
+from silverprint.recipes.style_settings import StyleSettings
+from silverprint.reports.page import make_folder, write_page
+from silverprint.reports.stylize import render
+from silverprint.runtime.bundle import file_digest
 from silverprint.runtime.images import decode
 from silverprint.training.progress import Progress
 from silverprint.workflows.run_folders import forget_old_runs, hold_run, leave
+from silverprint.workflows.style_page import Given, Painted, Pixels, page_of, record_of, strip_of
+
+if TYPE_CHECKING:
+    from silverprint.backbones.loss_network import LossNetwork
+    from silverprint.recipes.style_transfer import Transferred
 
 KINDS = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG", ".webp": "WEBP"}
 READ_SIDE = 2048  # pixels to which larger pictures are reduced when they are read
-STAGES, STRIP_HEIGHT, GAP = 6, 240, 6
 
 
 @dataclass(frozen=True)
@@ -35,39 +41,26 @@ class Stylized:
     Attributes:
         picture: the file.
         strip: the file of intermediate pictures, where it was asked for.
-        network: the name of the network that judged.
+        report: the page of how it came to be; the record lies beside it, as JSON.
+        record: all that decided the picture, and what came of it; plain JSON types.
         settings: with the layers that were used.
         result: of the transfer.
     """
 
     picture: Path
     strip: Path | None
-    network: str
+    report: Path
+    record: dict[str, Any]
     settings: StyleSettings
-    result: Transferred
+    result: "Transferred"
 
     def to_json(self) -> dict[str, Any]:
-        """Return plain JSON types."""
-        result, settings = self.result, self.settings
-        height, width = result.picture.shape[:2]
+        """Return the record, and where everything lies."""
         return {
             "picture": str(self.picture),
             "strip": None if self.strip is None else str(self.strip),
-            "width": width,
-            "height": height,
-            "network": self.network,
-            "layers": list(settings.layers),
-            "content_layers": list(settings.content_layers),
-            "scales": [list(size) for size in result.scales],
-            "steps": result.steps,
-            "stopped": result.stopped,
-            "losses": {
-                "content": result.losses.content,
-                "style": result.losses.style,
-                "total_variation": result.losses.variation,
-            },
-            "seconds": round(result.seconds, 3),
-            "seconds_per_step": round(result.seconds / max(1, result.steps), 4),
+            "report": str(self.report),
+            **self.record,
         }
 
 
@@ -76,13 +69,15 @@ def stylize(
     settings: StyleSettings | None = None, *, strip: Path | None = None,
     backbone: str = DEFAULT_BACKBONE, weights: Path | None = None,
     options: dict[str, str] | None = None, fresh: bool = False, progress: Progress | None = None,
+    command: str = "",
 ) -> Stylized:  # fmt: skip
-    """Paint a picture in the style of others, and write it.
+    """Paint a picture in the style of others; write it, and beside it its page and its record.
 
     Args:
         content: the picture whose contents stay.
         styles: pictures whose manner comes, one or more.
-        out: the result, .png, .jpg or .webp.
+        out: the result, .png, .jpg or .webp; result.png gets result.report.html and
+            result.report.json.
         settings: how.
         strip: a file for the stages from left to right.
         backbone: the network that judges: any backbone, "vgg19-encoder" or "random".
@@ -90,50 +85,86 @@ def stylize(
         options: as for `train`, such as mean, std, or pad_type.
         fresh: forget a stopped run of the same pictures and settings instead of going on.
         progress: where to show it.
+        command: what was typed, for the page and the record.
 
     Raises:
         SilverprintError: a picture, a setting, the network or the place is wrong.
     """
     settings, progress = settings or StyleSettings(), progress or Progress(quiet=True)
-    out = check_out(out, "the result")
-    strip = None if strip is None else check_out(strip, "the strip")
-    if strip is not None and strip.resolve() == out.resolve():
-        raise ConfigError(f"the result and the strip are both {str(out)!r}; name two files.")
-    given = {Path(path).expanduser().resolve() for path in (content, *styles)}
-    for what, file in (("result", out), ("strip", strip)):
-        if file is not None and file.resolve() in given:
-            raise ConfigError(
-                f"the {what} would replace {str(file)!r}, which is to be read; name another file."
-            )
+    out, strip, report = check_places((content, *styles), out, strip)
     if not styles:
         raise ConfigError("give at least one style picture.")
     if settings.blend and len(settings.blend) != len(styles):
         raise ConfigError(
-            f"--blend has {len(settings.blend)} weights for {len(styles)} style pictures; give "
-            "one each."
+            f"--blend has {counted(len(settings.blend), 'weight')} for "
+            f"{counted(len(styles), 'style picture')}; give one each."
         )
     with progress.stage("read"):
-        pictures = [reduced(decode(path), READ_SIDE) for path in (content, *styles)]
-        network = load_loss_network(backbone, weights, options, settings.seed)
+        given = [read_given(path) for path in (content, *styles)]
+    with progress.stage("import"):
+        network = load_judge(backbone, weights, options, settings)
         settings = with_layers(settings, network)
-    told = [__version__, repr(settings), network.name, [picture.shape for picture in pictures]]
-    data = [picture.tobytes() for picture in pictures]
-    weighed = [value.numpy().tobytes() for value in network.state_dict().values()]
-    folder = hold_run(told, [*data, *weighed], fresh=fresh)
-    with progress.stage("paint", settings.steps, "painting") as advance:
-        result = transfer_style(
-            pictures[0], pictures[1:], network, settings, folder=folder, advance=advance
-        )
+    digest = hashlib.sha256()
+    for value in network.state_dict().values():
+        digest.update(value.numpy().tobytes())
+    told = [__version__, repr(settings), backbone, [one.pixels.shape for one in given]]
+    data = [digest.digest(), *(one.pixels.tobytes() for one in given)]
+    folder = hold_run(told, data, fresh=fresh)
+    result = paint([one.pixels for one in given], network, settings, folder, progress)
     write_bytes(encoded(result.picture, out), out)
+    if strip is not None:
+        write_bytes(encoded(strip_of(result), strip), strip)
+    painted = Painted(
+        given, backbone, digest.hexdigest(), weights, options or {}, settings, result, command
+    )
+    record = record_of(painted)
+    write_page(render(page_of(painted, record, out, progress.seconds)), report)
+    text = json.dumps(record, indent=2, ensure_ascii=False, allow_nan=False)
+    write_page(f"{text}\n", report.with_suffix(".json"))
     if not result.stopped:
         leave(folder)
         forget_old_runs()
-    if strip is not None:
-        write_bytes(encoded(strip_of(result), strip), strip)
-    return Stylized(out, strip, backbone, settings, result)
+    return Stylized(out, strip, report, record, settings, result)
 
 
-def with_layers(settings: StyleSettings, network: LossNetwork) -> StyleSettings:
+def paint(
+    pictures: Sequence[Pixels], network: "LossNetwork", settings: StyleSettings, folder: Path,
+    progress: Progress,
+) -> "Transferred":  # fmt: skip
+    """Paint the first of the pictures in the style of the others; Ctrl-C gives the best so far."""
+    from silverprint.recipes.style_transfer import transfer_style
+
+    result = None
+    try:
+        with progress.stage("paint", settings.steps, "painting") as advance:
+            result = transfer_style(
+                pictures[0], pictures[1:], network, settings, folder=folder, advance=advance
+            )
+            if result.stopped:
+                raise KeyboardInterrupt  # so that the bar stays where the work does
+    except KeyboardInterrupt:
+        if result is None:
+            raise
+    progress.seconds["paint"] = result.seconds  # of earlier, stopped runs too
+    return result
+
+
+def load_judge(
+    backbone: str, weights: Path | None, options: dict[str, str] | None, settings: StyleSettings
+) -> "LossNetwork":
+    """Load the network that judges.
+
+    Raises:
+        SilverprintError: it is unknown, cannot be had, or what it needs is not installed.
+    """
+    try:
+        from silverprint.backbones.loss_network import load_loss_network
+    except ImportError as error:
+        raise MissingExtraError("stylize", "train") from error
+    return load_loss_network(backbone, weights, options, settings.seed)
+
+
+def with_layers(settings: StyleSettings, network: "LossNetwork") -> StyleSettings:
     """Return the settings with the layers that the network itself chooses, where none are named.
 
     Raises:
@@ -145,6 +176,46 @@ def with_layers(settings: StyleSettings, network: LossNetwork) -> StyleSettings:
         layers=settings.layers or network.choose_layers(),
         content_layers=settings.content_layers or (network.choose_content_layer(),),
     )
+
+
+def read_given(path: str | os.PathLike[str]) -> Given:
+    """Read a picture.
+
+    Raises:
+        ImageError: it cannot be decoded.
+    """
+    pixels = decode(path)
+    return Given(os.fspath(path), file_digest(Path(path)), pixels.shape[:2],
+                 reduced(pixels, READ_SIDE))  # fmt: skip
+
+
+def check_places(
+    given: Sequence[str | os.PathLike[str]], out: Path, strip: Path | None
+) -> tuple[Path, Path | None, Path]:
+    """Make sure, before any work is done, that everything may be written.
+
+    Returns:
+        The places of the result, of the strip, and of the page.
+
+    Raises:
+        ConfigError: an ending is another, a folder cannot be made or written into, or a file would
+            replace one that is read, or another one that is written.
+    """
+    out = check_out(out, "the result")
+    strip = None if strip is None else check_out(strip, "the strip")
+    if strip is not None and strip.resolve() == out.resolve():
+        raise ConfigError(f"the result and the strip are both {str(out)!r}; name two files.")
+    read = {Path(path).expanduser().resolve() for path in given}
+    for what, file in (("result", out), ("strip", strip)):
+        if file is not None and file.resolve() in read:
+            raise ConfigError(
+                f"the {what} would replace {str(file)!r}, which is to be read; name another file."
+            )
+    report = out.with_suffix(".report.html")
+    for file in (report, report.with_suffix(".json")):
+        if file.is_dir():
+            raise ConfigError(f"{str(file)!r} is a folder, and a file is to be written there.")
+    return out, strip, report
 
 
 def check_out(path: Path, what: str) -> Path:
@@ -160,22 +231,6 @@ def check_out(path: Path, what: str) -> Path:
         raise ConfigError(f"{str(path)!r} is a folder; name a file in it.")
     make_folder(path.parent)
     return path
-
-
-def strip_of(result: Transferred) -> Pixels:
-    """Return stages from the first picture to the last, side by side on white."""
-    height, width = result.picture.shape[:2]
-    chosen = np.linspace(0, len(result.stages) - 1, STAGES - 1).round().astype(int)
-    pictures = [result.stages[i][1] for i in dict.fromkeys(chosen.tolist())]
-    tall = min(STRIP_HEIGHT, height)
-    wide = max(1, round(width * tall / height))
-    tiles = [
-        np.asarray(Image.fromarray(picture).resize((wide, tall), Image.Resampling.LANCZOS))
-        for picture in (*pictures, result.picture)
-    ]
-    gap: Pixels = np.full((tall, GAP, 3), 255, dtype=np.uint8)
-    parts = [part for tile in tiles for part in (gap, tile)][1:]
-    return np.concatenate(parts, axis=1)
 
 
 def encoded(pixels: Pixels, path: Path) -> bytes:
