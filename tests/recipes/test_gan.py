@@ -92,7 +92,7 @@ def test_each_of_the_two_learns_from_its_own_loss_alone(tmp_path: Path) -> None:
     fabric = recipe.start_fabric("cpu", "f32")
     pair = recipe._pair(data, 0, given)
     state = recipe._state(pair, 32, 0, given, tmp_path, fabric)
-    recipe._set_rates(state.optimiser, given, 0, 4)
+    recipe.set_learning_rate(state, given.learning_rate, given.epochs)
     real = torch.as_tensor(data.pixels).float() / 255
 
     def moved(step: Any) -> tuple[bool, bool]:

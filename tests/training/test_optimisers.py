@@ -6,7 +6,7 @@ import sys
 import pytest
 import torch
 
-from silverprint.training.optimisers import LBFGS, AdamW
+from silverprint.training.optimisers import LBFGS, AdamW, decay_groups
 
 WITHOUT_COMPILER = """
 import sys, torch
@@ -31,6 +31,11 @@ assert "torch._dynamo" not in sys.modules
     [
         (AdamW, torch.optim.AdamW, {"lr": 0.1, "weight_decay": 0.3, "fused": True}),
         (AdamW, torch.optim.AdamW, {"lr": 0.1}),
+        (
+            AdamW,
+            torch.optim.Adam,
+            {"lr": 0.1, "weight_decay": 0.0, "betas": (0.0, 0.9), "fused": True},
+        ),
         (LBFGS, torch.optim.LBFGS, {"line_search_fn": "strong_wolfe", "max_iter": 5}),
     ],
 )
@@ -60,3 +65,15 @@ def test_they_take_the_steps_that_torch_takes(ours, theirs, options) -> None:
 
 def test_the_compiler_is_not_imported() -> None:
     subprocess.run([sys.executable, "-c", WITHOUT_COMPILER], check=True)
+
+
+def test_weights_decay_and_nothing_else_does() -> None:
+    network = torch.nn.Sequential(
+        torch.nn.Linear(3, 2), torch.nn.BatchNorm1d(2), torch.nn.Linear(2, 1)
+    )
+    network[2].requires_grad_(False)
+    decaying, others = decay_groups(network.parameters(), 0.1)
+    assert [id(one) for one in decaying["params"]] == [id(network[0].weight)]
+    assert decaying["weight_decay"] == 0.1
+    assert len(others["params"]) == 3
+    assert others["weight_decay"] == 0.0

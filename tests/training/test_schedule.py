@@ -1,12 +1,13 @@
 """The learning rate over a run."""
 
 import math
+from types import SimpleNamespace
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from silverprint.training.schedule import learning_rate_factor
+from silverprint.training.schedule import learning_rate_factor, set_learning_rate
 
 
 def test_warm_up_then_half_a_cosine() -> None:
@@ -16,6 +17,17 @@ def test_warm_up_then_half_a_cosine() -> None:
     assert factors[9] == pytest.approx(0.5)
     assert factors[13] == pytest.approx((1 + math.cos(math.pi * 0.9)) / 2)
     assert learning_rate_factor(14, 14, warm_up=4) == 0
+
+
+def test_a_step_of_an_epoch_is_one_of_the_whole_run() -> None:
+    groups = [{}, {"highest": 0.5}]
+    optimiser = SimpleNamespace(param_groups=groups)
+    state = SimpleNamespace(losses=[0.0] * 10, epoch=1, step=5, optimiser=optimiser)
+    factor = learning_rate_factor(15, 40, warm_up=8, shape="linear")
+    assert set_learning_rate(state, 2.0, 4, warm_up=0.2, shape="linear") == factor * 2
+    assert [group["lr"] for group in groups] == [factor * 2, factor * 0.5]
+    state.epoch, state.step = 0, 3
+    assert set_learning_rate(state, 2.0, 4, warm_up=0.2) == 1.0  # half of the rise
 
 
 def test_straight_line_and_none() -> None:

@@ -39,7 +39,7 @@ from silverprint.training.optimisers import AdamW
 from silverprint.training.progress import Advance
 from silverprint.training.randomness import order_of_epoch, own_randomness
 from silverprint.training.run_state import RunState
-from silverprint.training.schedule import learning_rate_factor
+from silverprint.training.schedule import set_learning_rate
 from silverprint.training.ticker import Ticker
 
 __all__ = ["AutoencoderSettings", "FittedAutoencoder", "train_autoencoder"]
@@ -142,12 +142,12 @@ def learn_for_an_epoch(
     steps, skipped = len(state.losses), state.step
     started, rate = time.perf_counter(), 0.0
     batches = order_of_epoch(len(pictures), settings.seed, state.epoch).tensor_split(steps)
-    network, numbers = state.network, pictures[0].numel()
+    network, highest = state.network, _highest_rate(settings, pictures[0].numel())
     model.train()
     for step in range(skipped, steps):
-        rate = _learning_rate(settings, numbers, state.epoch * steps + step, steps)
-        for group in state.optimiser.param_groups:
-            group["lr"] = rate
+        rate = set_learning_rate(
+            state, highest, settings.epochs, warm_up=settings.warm_up, shape=settings.schedule
+        )
         clean = pictures[batches[step].to(pictures.device)].float() / 255
         loss = loss_of(network, model(noisy(clean, settings, state.chance)), clean, settings)
         state.fabric.backward(loss)
@@ -216,16 +216,13 @@ def _bf16(fabric: Fabric) -> bool:
     return fabric._precision.precision != "32-true"
 
 
-def _learning_rate(settings: AutoencoderSettings, numbers: int, step: int, steps: int) -> float:
-    """Return the learning rate of a step of the whole run; `steps` are those an epoch.
+def _highest_rate(settings: AutoencoderSettings, numbers: int) -> float:
+    """Return the learning rate at the end of its rise.
 
     Adam moves each weight by about the rate; those of a linear layer are about numbers^-0.5 large.
     """
     usual = LINEAR_RATE * numbers**-0.5 if settings.kind == "linear" else CONVOLUTIONAL_RATE
-    every = steps * settings.epochs
-    warm_up = round(settings.warm_up * every)
-    factor = learning_rate_factor(step, every, warm_up=warm_up, shape=settings.schedule)
-    return factor * (settings.learning_rate or usual)
+    return settings.learning_rate or usual
 
 
 def _state(

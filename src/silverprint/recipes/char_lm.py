@@ -40,7 +40,7 @@ from silverprint.training.optimisers import AdamW, decay_groups
 from silverprint.training.progress import Advance
 from silverprint.training.randomness import own_randomness
 from silverprint.training.run_state import RunState
-from silverprint.training.schedule import Shape, learning_rate_factor
+from silverprint.training.schedule import Shape, set_learning_rate
 from silverprint.training.ticker import Ticker
 
 LOSSES = ("training loss", "validation loss")
@@ -215,7 +215,10 @@ def learn_for_an_epoch(
     if not skipped:
         reader.forget()
     for step in range(skipped, steps):
-        rate = _set_learning_rate(state.optimiser, settings, state.epoch * steps + step, steps)
+        rate = set_learning_rate(
+            state, settings.learning_rate, settings.epochs, warm_up=settings.warm_up,
+            shape=settings.schedule,
+        )  # fmt: skip
         given, expected = lesson.batch(step)
         with lesson.fabric.autocast():
             logits = reader(given)
@@ -402,15 +405,3 @@ def _state(reader: Reader, settings: TextSettings, lesson: Lesson, folder: Path)
         fabric=lesson.fabric,
         patience=settings.patience,
     )
-
-
-def _set_learning_rate(
-    optimiser: torch.optim.Optimizer, settings: TextSettings, step: int, steps: int
-) -> float:
-    """Set and return the learning rate of a step of the whole run; `steps` are those an epoch."""
-    every = steps * settings.epochs
-    warm_up = round(settings.warm_up * every)
-    factor = learning_rate_factor(step, every, warm_up=warm_up, shape=settings.schedule)
-    for group in optimiser.param_groups:
-        group["lr"] = factor * settings.learning_rate
-    return factor * settings.learning_rate

@@ -65,7 +65,7 @@ from silverprint.training.pixels import PixelData
 from silverprint.training.progress import Progress
 from silverprint.training.randomness import own_randomness
 from silverprint.training.run_state import RunState
-from silverprint.training.schedule import learning_rate_factor
+from silverprint.training.schedule import set_learning_rate
 from silverprint.training.views import look_at_views
 
 EVALUATED_TOGETHER = 64  # pictures
@@ -236,7 +236,9 @@ def finetune(
                 first = state.step
                 let_learn(student)
                 for rows in _batches(state, train, settings)[first:]:
-                    rate = _set_learning_rate(state, settings)
+                    rate = set_learning_rate(
+                        state, settings.learning_rate, settings.epochs, warm_up=settings.warm_up
+                    )
                     batch = inputs.training(rows, state.epoch, state.chance)
                     loss = _learn(model, *batch, len(rows), link, weight, settings, fabric)
                     state.losses[state.step] = loss
@@ -557,18 +559,6 @@ def _key(measures: dict[str, float], settings: FinetuneSettings) -> tuple[float,
     if settings.metric == "validation loss":
         return (loss,)
     return (-measures["validation accuracy"], loss)
-
-
-def _set_learning_rate(state: RunState, settings: FinetuneSettings) -> float:
-    """Set every group's rate for the next step; return the last stage's."""
-    steps = len(state.losses)
-    every = steps * settings.epochs
-    factor = learning_rate_factor(
-        state.epoch * steps + state.step, every, warm_up=round(settings.warm_up * every)
-    )
-    for group in state.optimiser.param_groups:
-        group["lr"] = group["highest"] * factor
-    return settings.learning_rate * factor
 
 
 def _note(state: RunState, settings: FinetuneSettings) -> str:

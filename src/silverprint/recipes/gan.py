@@ -36,7 +36,7 @@ from silverprint.training.pixels import PixelData
 from silverprint.training.progress import Advance
 from silverprint.training.randomness import order_of_epoch, own_randomness
 from silverprint.training.run_state import RunState
-from silverprint.training.schedule import learning_rate_factor
+from silverprint.training.schedule import set_learning_rate
 from silverprint.training.ticker import Ticker
 from silverprint.training.variety import apartness, spread, told_apart
 
@@ -139,14 +139,17 @@ def learn_for_an_epoch(
     """Go through the training pictures once, from the step on where an earlier run stopped.
 
     Returns:
-        What the journal should know besides: the last rate, seconds, and pictures a second.
+        What the journal should know besides: the generator's last rate, seconds, and pictures a
+        second.
     """
     steps, skipped, rate = len(state.losses), state.step, 0.0
     started = time.perf_counter()
     batches = order_of_epoch(len(pictures), settings.seed, state.epoch).tensor_split(steps)
     pair.train()
     for step in range(skipped, steps):
-        rate = _set_rates(state.optimiser, settings, state.epoch * steps + step, steps)
+        rate = set_learning_rate(
+            state, settings.learning_rate, settings.epochs, shape=settings.schedule
+        )
         batch = pictures.take(batches[step])
         real, labels = batch.pixels.float() / 255, batch.targets if classes else None
         codes = _codes(2 * len(batch), settings.code_size, state).split(len(batch))
@@ -327,16 +330,6 @@ def _state(
         fabric=fabric,
         cure="try smaller rates, or spectral normalisation and hinge loss if they were changed",
     )  # fmt: skip
-
-
-def _set_rates(
-    optimiser: torch.optim.Optimizer, settings: GanSettings, step: int, steps: int
-) -> float:
-    """Set the rates of a step of the whole run; return the generator's."""
-    factor = learning_rate_factor(step, steps * settings.epochs, shape=settings.schedule)
-    for group in optimiser.param_groups:
-        group["lr"] = factor * group["highest"]
-    return factor * settings.learning_rate
 
 
 def _codes(count: int, size: int, state: RunState) -> Tensor:

@@ -41,7 +41,7 @@ from silverprint.training.pixels import PixelData
 from silverprint.training.progress import Advance
 from silverprint.training.randomness import order_of_epoch, own_randomness
 from silverprint.training.run_state import RunState
-from silverprint.training.schedule import learning_rate_factor
+from silverprint.training.schedule import set_learning_rate
 from silverprint.training.ticker import Ticker
 
 __all__ = ["ScratchSettings", "train_from_scratch"]
@@ -133,10 +133,13 @@ def learn_for_an_epoch(
     """
     fabric, steps, skipped = lesson.fabric, len(state.losses), state.step
     started, rate = time.perf_counter(), 0.0
+    highest = settings.learning_rate or LEARNING_RATES[settings.optimiser][settings.model]
     batches = order_of_epoch(len(lesson.pictures), settings.seed, state.epoch).tensor_split(steps)
     model.train()
     for step in range(skipped, steps):
-        rate = _set_learning_rate(state.optimiser, settings, state.epoch * steps + step, steps)
+        rate = set_learning_rate(
+            state, highest, settings.epochs, warm_up=settings.warm_up, shape=settings.schedule
+        )
         batch = lesson.pictures.take(batches[step])
         share = _varied_share(batch, lesson, state.chance)
         parts = share.split(settings.accumulate)
@@ -324,19 +327,6 @@ def optimiser_of(network: nn.Module, settings: ScratchSettings) -> torch.optim.O
             if hasattr(optimiser, question):
                 setattr(optimiser, question, lambda: None)
     return optimiser
-
-
-def _set_learning_rate(
-    optimiser: torch.optim.Optimizer, settings: ScratchSettings, step: int, steps: int
-) -> float:
-    """Set and return the learning rate of a step of the whole run; `steps` are those an epoch."""
-    every = steps * settings.epochs
-    warm_up = round(settings.warm_up * every)
-    factor = learning_rate_factor(step, every, warm_up=warm_up, shape=settings.schedule)
-    rate = factor * (settings.learning_rate or LEARNING_RATES[settings.optimiser][settings.model])
-    for group in optimiser.param_groups:
-        group["lr"] = rate
-    return rate
 
 
 def _policy(settings: ScratchSettings, classes: Sequence[str], side: int) -> Policy | None:

@@ -33,7 +33,7 @@ from silverprint.training.pixels import PixelData
 from silverprint.training.progress import Advance
 from silverprint.training.randomness import order_of_epoch, own_randomness
 from silverprint.training.run_state import RunState
-from silverprint.training.schedule import learning_rate_factor
+from silverprint.training.schedule import set_learning_rate
 from silverprint.training.ticker import Ticker
 
 __all__ = ["TrainedVae", "VaeSettings", "train_vae"]
@@ -130,11 +130,15 @@ def learn_for_an_epoch(
     """
     fabric, steps, skipped = lesson.fabric, len(state.losses), state.step
     started, rate, beta = time.perf_counter(), 0.0, settings.beta
+    rising = round(settings.beta_warm_up * steps * settings.epochs)
     batches = order_of_epoch(len(lesson.pictures), settings.seed, state.epoch).tensor_split(steps)
     model.train()
     for step in range(skipped, steps):
-        done, every = state.epoch * steps + step, steps * settings.epochs
-        rate, beta = _set_rates(state.optimiser, settings, done, every)
+        rate = set_learning_rate(
+            state, settings.learning_rate, settings.epochs, warm_up=settings.warm_up,
+            shape=settings.schedule,
+        )  # fmt: skip
+        beta = settings.beta * min(1.0, (state.epoch * steps + step + 1) / max(rising, 1))
         batch = lesson.pictures.take(batches[step])
         pixels = draw_pixels(batch.pixels, lesson.binary, state.chance)
         noise = torch.randn(len(batch), settings.samples, settings.latent, generator=state.chance)
@@ -284,16 +288,3 @@ def _state(network: Vae, settings: VaeSettings, lesson: Lesson, folder: Path) ->
         fabric=lesson.fabric,
         patience=settings.patience,
     )
-
-
-def _set_rates(
-    optimiser: torch.optim.Optimizer, settings: VaeSettings, step: int, steps: int
-) -> tuple[float, float]:
-    """Set and return the learning rate of a step of the whole run, and return its beta."""
-    factor = learning_rate_factor(
-        step, steps, warm_up=round(settings.warm_up * steps), shape=settings.schedule
-    )
-    for group in optimiser.param_groups:
-        group["lr"] = factor * settings.learning_rate
-    rising = round(settings.beta_warm_up * steps)
-    return factor * settings.learning_rate, settings.beta * min(1.0, (step + 1) / max(rising, 1))

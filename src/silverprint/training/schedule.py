@@ -1,9 +1,32 @@
 """The learning rate as a factor of the step."""
 
 import math
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
+
+if TYPE_CHECKING:
+    from silverprint.training.run_state import RunState
 
 Shape = Literal["cosine", "linear", "constant"]
+
+
+def set_learning_rate(
+    state: "RunState", highest: float, epochs: int, *, warm_up: float = 0.0, shape: Shape = "cosine"
+) -> float:
+    """Set the learning rate of a run's next step, and return it.
+
+    Args:
+        state: where the run stands; a group of its optimiser may have a "highest" of its own.
+        highest: the rate at the end of the rise.
+        epochs: of the whole run.
+        warm_up: share of all steps in which the rate rises.
+        shape: of its fall.
+    """
+    steps = len(state.losses) * epochs
+    done = len(state.losses) * state.epoch + state.step
+    factor = learning_rate_factor(done, steps, warm_up=round(warm_up * steps), shape=shape)
+    for group in state.optimiser.param_groups:
+        group["lr"] = factor * group.get("highest", highest)
+    return factor * highest
 
 
 def learning_rate_factor(
