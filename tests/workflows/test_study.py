@@ -13,7 +13,7 @@ import pytest
 
 from silverprint.errors import ConfigError, MissingExtraError
 from silverprint.workflows import study
-from silverprint.workflows.study import quiet_optuna, run_study
+from silverprint.workflows.study import open_database, quiet_optuna, run_study
 from silverprint.workflows.sweeps import Tried
 
 FIELDS = {"learning_rate": (0.001, 0.01, 0.1), "widths": ((16,), (16, 8))}
@@ -37,8 +37,9 @@ def key(config) -> str:
     return json.dumps(config, sort_keys=True)
 
 
-def run(trainer, out, fields=FIELDS, data="photos 1", **options):
-    return run_study(fields, {"from_scratch": True}, data, trainer, out=out, **options)
+def run(trainer, out, fields=FIELDS, data="photos 1", url=None, **options):
+    storage = open_database(out, url)
+    return run_study(fields, {"from_scratch": True}, data, trainer, storage=storage, **options)
 
 
 def test_every_configuration_is_tried_once_and_kept(tmp_path) -> None:
@@ -98,7 +99,7 @@ def test_one_that_diverged_is_a_result(tmp_path) -> None:
 def running(out: Path, fields, machine: str, process: int, beat: float) -> None:
     """Leave a trial behind as a process that was killed would, or one that still works."""
     with quiet_optuna():
-        opened, _ = study._open(fields, "photos 1", out, None)
+        opened = study._open(fields, "photos 1", open_database(out, None))
         config = {"from_scratch": True, "learning_rate": 0.1}
         opened.enqueue_trial({"learning_rate": 0.1}, user_attrs={study.CONFIG: key(config)})
         trial = opened.ask()
@@ -170,24 +171,25 @@ def test_of_two_that_took_the_same_the_earlier_counts(tmp_path, monkeypatch) -> 
     results = run(trainer, tmp_path, fields)
     assert [config["learning_rate"] for config in trainer.ran] == [0.2]
     assert len(results) == 1
-    opened, _ = study._open(fields, "photos 1", tmp_path, None)
+    opened = study._open(fields, "photos 1", open_database(tmp_path, None))
     assert [trial.state.name for trial in opened.get_trials()] == ["RUNNING", "PRUNED", "COMPLETE"]
 
 
-def test_two_processes_share_one_file(tmp_path) -> None:
+def test_two_processes_share_a_database_by_its_url(tmp_path) -> None:
     """Each configuration is tried by one of them, and both do some."""
     script = tmp_path / "share.py"
     script.write_text(
         textwrap.dedent("""
         import sys, time
         from pathlib import Path
-        from silverprint.workflows.study import run_study
+        from silverprint.workflows.study import open_database, run_study
         from silverprint.workflows.sweeps import Tried
 
         out, name = Path(sys.argv[1]), sys.argv[2]
         (out / f"ready-{name}").touch()
         while not ((out / "ready-a").exists() and (out / "ready-b").exists()):
             time.sleep(0.01)
+        storage = open_database(out / name, f"sqlite:///{out}/shared.db")
 
         def run_one(config):
             with (out / f"ran-{name}").open("a") as file:
@@ -195,7 +197,7 @@ def test_two_processes_share_one_file(tmp_path) -> None:
             time.sleep(0.1)
             return Tried(config, 0.5, 1.0)
 
-        run_study({"seed": tuple(range(12))}, {}, "photos 1", run_one, out=out)
+        run_study({"seed": tuple(range(12))}, {}, "photos 1", run_one, storage=storage)
     """)
     )
     processes = [

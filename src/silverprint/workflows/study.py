@@ -23,7 +23,7 @@ import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from silverprint.errors import ConfigError, MissingExtraError
 from silverprint.workflows.sweeps import Config, Tried
@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from optuna.study import Study
     from optuna.trial import FrozenTrial, Trial
 
+_Result = TypeVar("_Result")
 FILE = "study.db"
 CONFIG, RESULT, WHO, BEAT = "config", "result", "process", "alive at"  # of a trial
 BEAT_SECONDS = 20.0
@@ -41,7 +42,7 @@ SILENT_SECONDS = 180.0  # after which a process that says nothing counts as gone
 
 def run_study(
     fields: Mapping[str, Sequence[Any]], given: Config, data: str,
-    run_one: Callable[[Config], Tried], *, out: Path, url: str | None = None,
+    run_one: Callable[[Config], Tried], *, storage: "RDBStorage",
     most: int | None = None, seed: int = 0, say: Callable[[str], None] = lambda _: None,
 ) -> list[Tried]:  # fmt: skip
     """Try every combination once, by all processes together.
@@ -51,8 +52,7 @@ def run_study(
         given: what is the same in all.
         data: a digest of the pictures, labels and splits, and of what else decides a result.
         run_one: tries one configuration.
-        out: folder of the SQLite file, where there is no url.
-        url: a database that several processes share.
+        storage: the database, as of `open_database`.
         most: try no more than so many, by all processes together; None tries all.
         seed: of their order.
         say: told which trial begins.
@@ -62,7 +62,6 @@ def run_study(
 
     Raises:
         MissingExtraError: optuna is not installed.
-        ConfigError: the database cannot be used.
     """
     grid = {
         _key({**given, **dict(zip(fields, values, strict=True))}): values
@@ -72,7 +71,7 @@ def run_study(
     random.Random(seed).shuffle(order)  # noqa: S311 - no secret
     most = min(most or len(order), len(order))
     with quiet_optuna():
-        study, storage = _open(fields, data, out, url)
+        study = _open(fields, data, storage)
         known = _known(storage, data)
         from optuna.exceptions import UpdateFinishedTrialError
 
@@ -154,39 +153,59 @@ def quiet_optuna() -> Iterator[None]:
             logger.setLevel(level)
 
 
-def _open(
-    fields: Mapping[str, Sequence[Any]], data: str, out: Path, url: str | None
-) -> "tuple[Study, RDBStorage]":
-    """Open the study of this data and these values; one database may hold many."""
-    import optuna
+def open_database(out: Path, url: str | None) -> "RDBStorage":
+    """Open the database of studies: the folder's own file, or one that many processes share.
 
+    Raises:
+        MissingExtraError: optuna is not installed.
+        ConfigError: it cannot be used.
+    """
     address = url or f"sqlite:///{(out / FILE).resolve()}"
     # Waiting for one another is better than failing, where processes share a file.
     engine = {"connect_args": {"timeout": 120}} if address.startswith("sqlite") else {}
-    told = "; ".join(f"{name} {', '.join(str(_label(v)) for v in fields[name])}" for name in fields)
 
-    def attempt() -> "tuple[Study, RDBStorage]":
-        storage = optuna.storages.RDBStorage(address, engine_kwargs=engine)
-        study = optuna.create_study(
-            storage=storage, study_name=f"{data}: {told}"[:500], direction="maximize",
-            load_if_exists=True, sampler=optuna.samplers.RandomSampler(0),
-        )  # fmt: skip
-        return study, storage
+    def opened() -> "RDBStorage":
+        import optuna
 
-    for remaining in reversed(range(5)):
+        return optuna.storages.RDBStorage(address, engine_kwargs=engine)
+
+    with quiet_optuna():
         try:
-            return attempt()
+            return _patiently(opened)
         except Exception as error:  # every database has errors of its own
             words = f"{type(error).__name__}: {error}".splitlines()[0]
-            # Two processes make the same tables at the same moment.
-            if remaining and any(sign in words.lower() for sign in ("exist", "locked", "unique")):
-                time.sleep(0.5 + random.random())  # noqa: S311
-                continue
+            if isinstance(error, ImportError):
+                words += f" {error.__cause__}."
             raise ConfigError(
                 f"--study {address} cannot be used ({words}); give an address such as "
-                "sqlite:///study.db or postgresql://user@host/name."
+                "sqlite:///study.db, or postgresql://user@host/name after "
+                '`pip install "psycopg[binary]"`.'
             ) from error
-    raise AssertionError("unreachable")
+
+
+def _open(fields: Mapping[str, Sequence[Any]], data: str, storage: "RDBStorage") -> "Study":
+    """Open the study of this data and these values; one database may hold many."""
+    import optuna
+
+    told = "; ".join(f"{name} {', '.join(str(_label(v)) for v in fields[name])}" for name in fields)
+    return _patiently(
+        lambda: optuna.create_study(
+            storage=storage, study_name=f"{data}: {told}"[:500], direction="maximize",
+            load_if_exists=True, sampler=optuna.samplers.RandomSampler(0),
+        )
+    )  # fmt: skip
+
+
+def _patiently(action: Callable[[], _Result]) -> _Result:
+    """Try again where two processes make the same table or study at the same moment."""
+    for _ in range(4):
+        try:
+            return action()
+        except Exception as error:
+            if not any(sign in str(error).lower() for sign in ("exist", "locked", "unique")):
+                raise
+            time.sleep(0.5 + random.random())  # noqa: S311 - no secret
+    return action()
 
 
 def _known(storage: "RDBStorage", data: str) -> dict[str, Tried]:

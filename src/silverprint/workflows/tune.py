@@ -23,7 +23,7 @@ from silverprint.runtime.paths import cache_folder
 from silverprint.training.progress import Progress
 from silverprint.workflows.run import Training
 from silverprint.workflows.settings import TrainSettings
-from silverprint.workflows.study import quiet_optuna, run_study
+from silverprint.workflows.study import open_database, quiet_optuna, run_study
 from silverprint.workflows.sweeps import (
     DEFAULTS,
     METRICS,
@@ -177,11 +177,12 @@ def tune_networks(
     out: Path, url: str | None, trials: int | None,
 ) -> tuple[list[Tried], Training]:  # fmt: skip
     """Train a network for each configuration that no process has tried yet."""
+    storage = open_database(out, url)  # before the pictures are read
     with quiet_optuna(), Trials(dataset, progress) as bench:
         run = bench.prepare(configurations(fields, given)[0])
         results = run_study(
             fields, given, _identity(dataset, run), bench.run_one,
-            out=out, url=url, most=trials, seed=run.settings.seed, say=progress.say,
+            storage=storage, most=trials, seed=run.settings.seed, say=progress.say,
         )  # fmt: skip
     return results, run
 
