@@ -288,3 +288,46 @@ def test_any_bytes_raise_only_data_errors(data: bytes, start: bytes, name: str) 
             read(manifest(Path(folder), start + data, name))
         except DataError as error:
             assert len(str(error)) < 3000  # noqa: PT017 - nothing need be raised
+
+
+def test_addresses_stay_what_they_are(tmp_path: Path) -> None:
+    dataset = read(manifest(tmp_path, "path,label\nhttps://host/a b.jpg,x\nmemory://c/d.jpg,y\n"))
+    assert list(dataset.sources) == ["https://host/a b.jpg", "memory://c/d.jpg"]
+    assert list(dataset.names) == list(dataset.sources)
+
+
+def test_an_address_of_no_known_kind(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="nowhere:// is no kind of address known here"):
+        read(manifest(tmp_path, "path,label\nnowhere://c/d.jpg,x\na.jpg,y\n"))
+
+
+def test_parquet(tmp_path: Path) -> None:
+    pa = pytest.importorskip("pyarrow")
+    parquet = pytest.importorskip("pyarrow.parquet")
+    path = manifest(tmp_path, "", "labels.parquet")
+    columns = {"path": ["a.jpg", "s/b.jpg", "c.jpg"], "label": [9, 10, 9], "split": ["test"] * 3}
+    parquet.write_table(pa.table({**columns, "size": [1, 2, 3]}), path)
+    dataset = read(path)
+    assert dataset.classes == ("9", "10")
+    assert list(dataset.sources) == [tmp_path / name for name in columns["path"]]
+    assert len(dataset.rows("test")) == 3
+    assert dataset.notices == ("labels.parquet: columns not used: size.",)
+    parquet.write_table(pa.table({"path": ["a.jpg", "b.jpg"], "label": [["x", "y"], []]}), path)
+    assert read(tmp_path).labels.tolist() == [[1, 1], [0, 0]]
+
+
+def test_parquet_that_is_none(tmp_path: Path) -> None:
+    pytest.importorskip("pyarrow")
+    path = manifest(tmp_path, "path,label\n", "labels.parquet")
+    with pytest.raises(DataError, match=r"labels.parquet: not readable as Parquet \("):
+        read(path)
+
+
+def test_parquet_that_names_no_picture(tmp_path: Path) -> None:
+    pa = pytest.importorskip("pyarrow")
+    path = manifest(tmp_path, "", "labels.parquet")
+    pytest.importorskip("pyarrow.parquet").write_table(
+        pa.table({"path": ["a.jpg", None], "label": ["x", "y"]}), path
+    )
+    with pytest.raises(DataError, match="line 2: 'path' names no picture"):
+        read(path)

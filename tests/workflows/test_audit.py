@@ -73,7 +73,7 @@ def test_a_picture_that_changes_while_it_is_looked_at_is_not_taken(make_photos, 
     assert len(measured) == len(facts.values) == 4
     assert dict(refused) == {
         "cat/0001.jpg": "changed while it was looked at; run again",
-        "dog/0002.jpg": "cannot be read: No such file or directory",
+        "dog/0002.jpg": "does not exist; check the path",
     }
 
 

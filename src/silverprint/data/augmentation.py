@@ -20,6 +20,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from silverprint.data.policies import POLICIES, Policy, find_policy, suggest_policy
+from silverprint.runtime.luma import LUMA
 
 __all__ = [
     "POLICIES",
@@ -39,7 +40,6 @@ DRAWN = (
     "brightness", "contrast", "saturation", "hue", "erase", "erase_area", "erase_aspect", "erase_x",
     "erase_y",
 )  # fmt: skip
-LUMA = (0.299, 0.587, 0.114)  # of red, green and blue (ITU-R BT.601)
 # To Y, I, Q (FCC, 1953): luma, and two axes of colour of which grey has nothing.
 YIQ = (LUMA, (0.5959, -0.2746, -0.3213), (0.2115, -0.5227, 0.3112))
 ERASE_ASPECT = 10 / 3  # Zhong et al., "Random Erasing Data Augmentation", 2017: 0.3 to 1/0.3

@@ -108,6 +108,11 @@ class LabelFile:
             self._before += self._end.encode()
         for row in rows:
             label = row.label if isinstance(row.label, str) else "|".join(row.label)
+            if isinstance(row.path, str):
+                raise DataError(
+                    f"{row.place}: {row.name} is an address, and here files are labelled. Name "
+                    "another file with --out."
+                )
             self.labelled[row.path] = label.strip()
         several = [label for label in self.labelled.values() if set(label) & set(SEPARATORS)]
         if several:
@@ -128,8 +133,8 @@ class LabelFile:
         for row, (source, name) in enumerate(zip(joined.sources, joined.names, strict=True)):
             if not isinstance(source, Path):
                 raise DataError(
-                    f"{joined.name}: {name} lies inside a file of many pictures, which no CSV of "
-                    "paths can name; leave out --with."
+                    f"{joined.name}: {name} lies inside a file of many pictures, or at an address, "
+                    "and here files are labelled; leave out --with."
                 )
             if source in self.labelled:
                 continue

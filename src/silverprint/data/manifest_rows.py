@@ -1,4 +1,4 @@
-"""From the bytes of a CSV or JSON Lines manifest to rows, every fault named with its line."""
+"""From a CSV, JSON Lines or Parquet manifest to rows, every fault named with its line."""
 
 import csv
 import io
@@ -8,13 +8,15 @@ import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from importlib import import_module
 from itertools import chain
 from pathlib import Path
 
 from silverprint.data.conventions import first_few, split_named
 from silverprint.data.files import first_line, opened
 from silverprint.data.table import Split
-from silverprint.errors import DataError, closest
+from silverprint.errors import DataError, MissingExtraError, closest
+from silverprint.runtime.remote import is_address
 
 IMAGE_COLUMNS = (
     *("path", "image", "file", "filename", "file_name", "filepath", "file_path"),
@@ -27,6 +29,7 @@ LABEL_COLUMNS = (
 SPLIT_COLUMNS = ("split", "subset", "partition")
 JSON_LINES = (".jsonl", ".ndjson", ".jsonl.gz", ".ndjson.gz")
 TABLES = (".csv", ".tsv", ".csv.gz", ".tsv.gz")
+PARQUET = (".parquet",)
 # What no file name and no printed text can hold, but a JSON escape such as \ud800 can say.
 NOT_TEXT = re.compile("[\0\ud800-\udfff]")
 
@@ -56,7 +59,7 @@ class Row:
         file: the manifest.
         line: the row's line in it, from 1.
         name: the picture's path as it is written.
-        path: the same, made absolute.
+        path: the same, made absolute; text where it is an address such as https://...
         label: the cell; a tuple where it is a JSON list.
         split: from the split column, or what the file is.
     """
@@ -64,7 +67,7 @@ class Row:
     file: Path
     line: int
     name: str
-    path: Path
+    path: Path | str
     label: Cell
     split: Split
 
@@ -76,12 +79,14 @@ class Row:
 
 def is_manifest_name(name: str) -> bool:
     """Say whether a file is called like a manifest."""
-    return name.lower().endswith((*TABLES, *JSON_LINES))
+    return name.lower().endswith((*TABLES, *JSON_LINES, *PARQUET))
 
 
 def is_manifest(path: Path, columns: Columns) -> bool:
     """Say whether a file's first line has an image and a label column."""
     try:
+        if path.name.lower().endswith(PARQUET):
+            return any(True for _ in read_rows(path, "train", columns)[0])
         line = first_line(path)
         found = json.loads(line) if _is_json_lines(path) else _cells(line)
         _choose(path, list(found), columns)
@@ -101,12 +106,10 @@ def read_rows(path: Path, split: Split, columns: Columns) -> tuple[list[Row], li
     Raises:
         DataError: see `read_manifest_file`.
     """
-    text = _text(path)
-    lines = (_json_lines if _is_json_lines(path) else _table_lines)(path, text)
     rows: list[Row] = []
     chosen: dict[tuple[str, ...], tuple[str, str, str | None]] = {}
     root = str(path.parent)
-    for line, cells in lines:
+    for line, cells in _lines(path):
         names = tuple(cells)
         if names not in chosen:
             chosen[names] = _choose(path, names, columns, line)
@@ -114,9 +117,17 @@ def read_rows(path: Path, split: Split, columns: Columns) -> tuple[list[Row], li
         place = f"{path}, line {line}"
         name = _image_name(place, image, cells[image])
         row_split = _split_of(place, cells[part], split) if part else split
-        rows.append(Row(path, line, name, _absolute(root, name), cells[label], row_split))
+        found = name if is_address(name) else _absolute(root, name)
+        rows.append(Row(path, line, name, found, cells[label], row_split))
     unused = [name for names, taken in chosen.items() for name in names if name not in taken]
     return rows, list(dict.fromkeys(unused))
+
+
+def _lines(path: Path) -> Iterator[tuple[int, dict[str, Cell]]]:
+    """Yield the number and the cells by column of every row."""
+    if path.name.lower().endswith(PARQUET):
+        return _parquet_rows(path)
+    return (_json_lines if _is_json_lines(path) else _table_lines)(path, _text(path))
 
 
 def _is_json_lines(path: Path) -> bool:
@@ -211,6 +222,22 @@ def _json_lines(path: Path, text: str) -> Iterator[tuple[int, dict[str, Cell]]]:
                 "(\\ud800 to \\udfff alone). Write that line again, as UTF-8."
             )
         yield number, cells
+
+
+def _parquet_rows(path: Path) -> Iterator[tuple[int, dict[str, Cell]]]:
+    """Yield the number, from 1, and the values by column of every row."""
+    try:
+        arrow, parquet = import_module("pyarrow"), import_module("pyarrow.parquet")
+    except ImportError:
+        raise MissingExtraError(f"{path.name}: reading Parquet", "cluster") from None
+    number = 0
+    try:
+        with parquet.ParquetFile(path) as file:
+            for batch in file.iter_batches():
+                for number, row in enumerate(batch.to_pylist(), start=number + 1):  # noqa: B020
+                    yield number, {str(key): _json_cell(value) for key, value in row.items()}
+    except (arrow.ArrowException, OSError) as error:
+        raise DataError(f"{path}: not readable as Parquet ({error}).") from error
 
 
 def _json_cell(value: object) -> Cell:

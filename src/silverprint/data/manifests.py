@@ -1,7 +1,8 @@
-"""Manifests: a CSV or JSON Lines file that names pictures and their labels, and maybe splits.
+"""Manifests: a CSV, JSON Lines or Parquet file that names pictures, their labels, maybe splits.
 
-Paths are relative to the manifest. A cell with several labels, or a JSON list, makes the whole file
-multi-label; there an empty cell means that a picture has no label.
+Paths are relative to the manifest; an address such as https://... or s3://... stays what it is. A
+cell with several labels, or a list, makes the whole file multi-label; there an empty cell means
+that a picture has no label.
 """
 
 import os
@@ -22,6 +23,7 @@ from silverprint.data.conventions import (
 from silverprint.data.manifest_rows import Columns, Row, read_rows
 from silverprint.data.table import SPLITS, Dataset, Split
 from silverprint.errors import DataError
+from silverprint.runtime.remote import check_schemes, is_address
 
 SEPARATORS = "|;"
 
@@ -62,6 +64,7 @@ def _read(root: Path, files: Mapping[Split, Path], columns: Columns) -> Dataset:
     if repeated:
         notices.append(f"{counted(repeated, 'row')} left out, repeating an earlier one exactly.")
     _check_some_exist(root, labelled)
+    check_schemes(item.row.path for item in labelled)
     if separator is None:
         return _single_label(root, labelled, notices)
     how = f"Multi-label: labels are separated by {separator!r}." if separator else "Multi-label."
@@ -109,7 +112,7 @@ def _without_repeats(rows: Sequence[_Labelled]) -> tuple[list[_Labelled], int]:
     Raises:
         DataError: a picture comes twice with different labels or splits.
     """
-    first: dict[Path, _Labelled] = {}
+    first: dict[Path | str, _Labelled] = {}
     for item in rows:
         earlier = first.setdefault(item.row.path, item)
         if earlier.labels != item.labels:
@@ -137,8 +140,8 @@ def _check_some_exist(root: Path, rows: Sequence[_Labelled]) -> None:
     Raises:
         DataError: none of the pictures exists.
     """
-    # Path.exists raises where a name is too long.
-    if not any(os.path.exists(item.row.path) for item in rows):  # noqa: PTH110
+    # Path.exists raises where a name is too long. What lies at an address is known when it is read.
+    if not any(is_address(item.row.path) or os.path.exists(item.row.path) for item in rows):  # noqa: PTH110
         folder = rows[0].row.file.parent
         raise DataError(
             f"{root}: none of the {len(rows):,} pictures exists, looked for below {folder}; the "

@@ -1,7 +1,8 @@
 """A dataset: a table of labelled pictures, whatever files they came from.
 
-Readers make one; everything after reads only this. A picture's source is either a path or an array
-that is already in memory, so a million photos cost a million paths.
+Readers make one; everything after reads only this. A picture's source is a path, an address
+(https://..., s3://...) or an array that is already in memory, so a million photos cost a million
+paths.
 """
 
 from collections.abc import Sequence
@@ -18,7 +19,7 @@ Task = Literal["single-label", "multi-label"]
 Split = Literal["train", "validation", "test"]
 SPLITS: tuple[Split, ...] = ("train", "validation", "test")
 
-Source = Path | NDArray[np.uint8]
+Source = Path | str | NDArray[np.uint8]  # text is an address, such as s3://bucket/picture.jpg
 
 
 @dataclass(frozen=True)
@@ -28,7 +29,7 @@ class Dataset:
     Attributes:
         name: what to call the dataset in reports, for example the folder's name.
         classes: class names in natural order (1, 2, 10); a label is an index into it.
-        sources: one path or uint8 array, (H, W) grey or (H, W, 3) RGB, a picture.
+        sources: one path, address or uint8 array, (H, W) grey or (H, W, 3) RGB, a picture.
         names: how to call each picture in a message: a path below the root, or "file.gz[17]".
         labels: (n,) int64 for single-label; (n, classes) uint8 of 0 and 1 for multi-label.
         splits: (n,) int8, an index into SPLITS.

@@ -35,6 +35,7 @@ from silverprint.runtime.formats import (
     scale_floats,
     to_rgb,
 )
+from silverprint.runtime.remote import fetch, is_address
 
 MAX_PIXELS = 100_000_000
 MAX_BYTES = 1 << 30  # 100 million pixels of 64 bits fit
@@ -50,8 +51,9 @@ def decode(
     """Return a picture as RGB, upright, whatever it was stored as.
 
     Args:
-        source: a path, a file's bytes, or an array: (H, W), (H, W, 1), (H, W, 3) or (H, W, 4) of
-            uint8, uint16 (divided by 257), bool, or floats within 0 to 1 (times 255).
+        source: a path, an address such as https://..., a file's bytes, or an array: (H, W),
+            (H, W, 1), (H, W, 3) or (H, W, 4) of uint8, uint16 (divided by 257), bool, or floats
+            within 0 to 1 (times 255).
         name: what an error calls the picture; else its path, "bytes" or "array".
         min_side: a JPEG may be decoded at 1/2, 1/4 or 1/8 of its size, where both sides of the
             result are at least this many pixels.
@@ -103,11 +105,13 @@ def _from_pillow(error: Exception) -> str:
 
 
 def read_file(path: str | os.PathLike[str]) -> bytes:
-    """Return a file's bytes; never wait for a pipe, never read a device.
+    """Return the bytes of a file, or at an address; never wait for a pipe, never read a device.
 
     Raises:
         RefusedError: it cannot be read.
     """
+    if isinstance(path, str) and is_address(path):
+        return fetch(path, MAX_BYTES)
     try:
         with io.FileIO(os.fspath(path), opener=_open_without_waiting) as file:
             status = os.fstat(file.fileno())

@@ -8,7 +8,6 @@ import os
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,6 +27,8 @@ from silverprint.data.table import Dataset, Source
 from silverprint.errors import DataError, ImageError
 from silverprint.models.stacked_heads import HeadConfig
 from silverprint.recipes.heads import FitSettings, HeadData, Link, cross_validate_heads
+from silverprint.runtime.formats import RefusedError
+from silverprint.runtime.images import read_file
 from silverprint.runtime.paths import cache_folder
 from silverprint.training.metrics import sigmoid, softmax
 from silverprint.training.progress import Progress
@@ -143,12 +144,12 @@ def measure_all(
 
 
 def _measure(source: Source, name: str, digest: bytes) -> NDArray[np.float32]:
-    if not isinstance(source, Path):
+    if isinstance(source, np.ndarray):
         return measure(source, name)
     try:
-        content = source.read_bytes()
-    except OSError as error:
-        raise ImageError(name, f"cannot be read: {error.strerror}") from None
+        content = read_file(source)
+    except RefusedError as refused:
+        raise ImageError(name, str(refused)) from None
     if hashlib.sha256(content).digest() != digest:
         raise ImageError(name, "changed while it was looked at; run again")
     return measure(content, name)

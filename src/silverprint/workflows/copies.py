@@ -9,7 +9,6 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import lru_cache
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,6 +20,8 @@ from silverprint.data.audit.similar import alike_pairs
 from silverprint.data.conventions import counted, first_few
 from silverprint.data.table import SPLITS, Dataset, Source
 from silverprint.errors import ImageError
+from silverprint.runtime.formats import RefusedError
+from silverprint.runtime.images import read_file
 
 Thumbnails = Callable[[NDArray[np.int64]], NDArray[np.uint8]]
 KEPT_THUMBNAILS = 2**14  # 64 MB of them
@@ -105,7 +106,7 @@ def _likely(
 
 def _may_be_copied(source: Source) -> bool:
     """Say whether a picture may be large enough; of a file that is seen when it is decoded."""
-    return isinstance(source, Path) or min(source.shape[:2]) >= LEAST_SIDE
+    return not isinstance(source, np.ndarray) or min(source.shape[:2]) >= LEAST_SIDE
 
 
 def _any_shown(rows: NDArray[np.int64], thumbnails_of: Thumbnails) -> bool:
@@ -127,9 +128,9 @@ def _thumbnails_of(dataset: Dataset) -> Thumbnails:
     def decoded(row: int) -> NDArray[np.uint8]:
         source = dataset.sources[row]
         try:
-            content = source.read_bytes() if isinstance(source, Path) else source
+            content = source if isinstance(source, np.ndarray) else read_file(source)
             return thumbnail(content, dataset.names[row], LEAST_SIDE)
-        except (OSError, ImageError):  # gone since it was looked at
+        except (RefusedError, ImageError):  # gone since it was looked at
             return np.zeros((SIDE, SIDE), np.uint8)
 
     def all_decoded(rows: NDArray[np.int64]) -> NDArray[np.uint8]:

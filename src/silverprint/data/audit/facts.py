@@ -12,6 +12,7 @@ from PIL import Image
 
 from silverprint.runtime.formats import open_picture
 from silverprint.runtime.images import MAX_PIXELS, decode
+from silverprint.runtime.luma import LUMA
 
 VERSION = 2  # raise it when the same bytes would give other facts
 SIDE = 64  # of the thumbnail, which is grey and squashed to a square
@@ -27,7 +28,6 @@ FORMATS = ("array", "JPEG", "PNG", "GIF", "WebP", "BMP", "TIFF")
 _BEGINNINGS = {
     b"\xff\xd8\xff": "JPEG", b"\x89PNG": "PNG", b"GIF8": "GIF", b"RIFF": "WebP", b"BM": "BMP",
 }  # fmt: skip
-_LUMINANCE = np.array([0.299, 0.587, 0.114], dtype=np.float32)
 _SIDEWAYS = {
     Image.Transpose.ROTATE_90, Image.Transpose.ROTATE_270,
     Image.Transpose.TRANSPOSE, Image.Transpose.TRANSVERSE,
@@ -58,7 +58,7 @@ class Facts:
     def brightness(self) -> NDArray[np.float32]:
         """Mean luminance (n,), 0 to 1."""
         colours = self.values[:, NAMES.index("red") : NAMES.index("blue") + 1]
-        return colours @ _LUMINANCE
+        return colours @ np.array(LUMA, dtype=np.float32)
 
     @property
     def thumbnails(self) -> NDArray[np.uint8]:

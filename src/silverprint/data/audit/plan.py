@@ -21,7 +21,7 @@ from silverprint.data.audit.unlabelled import NO_CLASS
 from silverprint.data.files import opened
 from silverprint.data.manifest_rows import Columns
 from silverprint.data.manifests import read_manifest_file
-from silverprint.data.table import SPLITS, Dataset
+from silverprint.data.table import SPLITS, Dataset, Source
 from silverprint.errors import ConfigError, DataError, closest
 
 COLUMNS = ("file", "finding", "action", "new_label", "score", "detail")
@@ -50,7 +50,7 @@ def check_files(dataset: Dataset) -> None:
         DataError: a picture lies inside a file of many, or two have one name.
     """
     for name, source in zip(dataset.names, dataset.sources, strict=True):
-        if not isinstance(source, Path):
+        if isinstance(source, np.ndarray):
             raise DataError(
                 f"{dataset.name}: {name} lies inside a file of many pictures, and a plan is about "
                 "picture files. Leave --fix and --apply out."
@@ -188,7 +188,9 @@ def label_of(dataset: Dataset, row: int) -> str:
     return SEPARATOR.join(dataset.classes[i] for i in np.flatnonzero(dataset.labels[row]))
 
 
-def _path(source: object, home: Path) -> str:
+def _path(source: Source, home: Path) -> str:
+    if isinstance(source, str):  # an address
+        return source
     assert isinstance(source, Path)
     return source.relative_to(home).as_posix() if source.is_relative_to(home) else str(source)
 
@@ -203,9 +205,9 @@ def _check_same(
         again = read_manifest_file(part, "train", Columns(None, None, separator))
     except DataError as error:
         raise DataError(str(error).replace(str(part), str(out))) from None
-    wanted = {dataset.sources[row]: labels[row] for row in kept}
+    wanted = {str(dataset.sources[row]): labels[row] for row in kept}
     for row, source in enumerate(again.sources):
-        if wanted.get(source) != label_of(again, row):
+        if wanted.get(str(source)) != label_of(again, row):
             raise DataError(
                 f"{out}: {source} has a name or a label that a CSV cannot hold unchanged; rename "
                 "it. Nothing was written."
