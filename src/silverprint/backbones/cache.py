@@ -33,6 +33,7 @@ from safetensors.numpy import load, save
 
 from silverprint.backbones.packs import (
     DamagedError,
+    Digests,
     Pack,
     Packs,
     as_text,
@@ -86,9 +87,10 @@ class FeatureCache:
     def __len__(self) -> int:
         return len(self._packs) + len(self._index) + len(self._pending)
 
-    def digests(self) -> list[bytes]:
-        """Return the digest of every picture that is known."""
-        return [*self._index, *self._pending]
+    def digests(self) -> Digests:
+        """Return the digests (n, 32) of all pictures that are known."""
+        packed = [pack.digests(np.arange(pack.rows)) for pack in self._packs.packs]
+        return np.concatenate([*packed, digest_table([*self._index, *self._pending])])
 
     def add(self, digests: Iterable[bytes], features: Iterable[NDArray[np.float32]]) -> None:
         """Remember rows; they are on disk once a shard is full or `flush` was called."""

@@ -16,7 +16,7 @@ from functools import cache as memoised
 from functools import partial
 from itertools import islice
 from pathlib import Path
-from typing import TypeVar
+from typing import Protocol, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -34,7 +34,8 @@ from silverprint.backbones.verify import (
 )
 from silverprint.data.table import Source
 from silverprint.errors import BackboneError, ImageError
-from silverprint.runtime.images import MAX_BYTES, decode
+from silverprint.runtime.formats import RefusedError
+from silverprint.runtime.images import MAX_BYTES, decode, read_file
 from silverprint.runtime.preprocessing import Preprocessing
 
 WINDOW = 4  # batches of decoded pictures that may be in memory
@@ -130,7 +131,7 @@ def join_looks(first: Look, *others: Look) -> Look:
     )
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Seen:
     """One picture after the threads: its digest, and its pixels if the cache lacks it."""
 
@@ -154,6 +155,80 @@ class View:
     change: Callable[[NDArray[np.uint8], bytes], NDArray[np.uint8]]
 
 
+Passed = tuple[list[Seen], dict[bytes, NDArray[np.float32]]]
+
+
+class Place(Protocol):
+    """Where pictures go through a network: HERE, or a cluster."""
+
+    def candidates(self, engine: str) -> list[str]:
+        """Return the engines to try there, best first, as `engine_candidates` does."""
+
+    def passes(
+        self,
+        engine: str,
+        reader: "PictureReader",
+        network: "Network",
+        rows: NDArray[np.int64],
+        known: FeatureCache,
+    ) -> Iterator[Passed]:
+        """Yield pictures in order, some at a time, and the features that are new, in any order.
+
+        Raises:
+            EngineRejectedError: the engine does not give what torch gives.
+        """
+
+
+class Here:
+    """This machine."""
+
+    def candidates(self, engine: str) -> list[str]:
+        """Return the engines to try, best first."""
+        return engine_candidates(engine)
+
+    def passes(
+        self,
+        engine: str,
+        reader: "PictureReader",
+        network: "Network",
+        rows: NDArray[np.int64],
+        known: Container[bytes],
+    ) -> Iterator[Passed]:
+        """Yield pictures in order, a chunk at a time, with the features that are new.
+
+        On a processor each thread decodes a chunk and runs it, one core for one chunk: nothing
+        waits for anything. torch takes its own threads, or an accelerator, so there the threads
+        only decode and the caller's thread runs batches.
+        """
+        alone = not engine.startswith("torch")
+        batch = batch_of(engine)
+        chunk = batch if alone else max(1, batch // 8)
+
+        def work(numbers: NDArray[np.int64]) -> Passed:
+            pictures = [reader.see(int(row), known) for row in numbers]
+            features = network.run(pictures) if alone else {}
+            if alone:
+                pictures = _without_pixels(pictures)
+            return pictures, features
+
+        chunks = [rows[start : start + chunk] for start in range(0, len(rows), chunk)]
+        done = _in_order(work, chunks, ahead=max(2, (WINDOW - 1) * batch // chunk))
+        if alone:
+            yield from done
+            return
+        gathered: list[Seen] = []
+        for pictures, _ in done:
+            gathered += pictures
+            if len(gathered) >= batch:
+                yield _without_pixels(gathered), network.run(gathered)
+                gathered = []
+        if gathered:
+            yield _without_pixels(gathered), network.run(gathered)
+
+
+HERE: Place = Here()
+
+
 def look(
     prepared: PreparedBackbone,
     preprocessing: Preprocessing,
@@ -165,6 +240,7 @@ def look(
     rows: NDArray[np.int64] | None = None,
     view: View | None = None,
     exact: bool = False,
+    place: Place = HERE,
     advance: Callable[[int], None] = lambda _: None,
 ) -> Look:
     """Return what the network sees in each picture, from the cache where it has looked before.
@@ -172,7 +248,7 @@ def look(
     Args:
         prepared: the frozen network.
         preprocessing: how a picture becomes its input.
-        sources: a path or array a picture.
+        sources: a path, address or array a picture.
         names: how to call each picture in a message.
         cache: root of the cache.
         engine: "auto", or a name from ENGINES, or "onnxruntime-f32" or "-int8"; or several names,
@@ -181,6 +257,7 @@ def look(
         view: how to vary the pictures; None looks at them as they are.
         exact: decode in full, as when the model is used; else large JPEGs are decoded at a reduced
             scale, which is faster and moves probabilities a little.
+        place: where the pictures go through the network.
         advance: called with the number of pictures that are done since the last call.
 
     Raises:
@@ -190,7 +267,7 @@ def look(
     if not isinstance(engine, str):
         candidates = list(engine)
     else:
-        candidates = [engine] if engine.startswith("onnxruntime") else engine_candidates(engine)
+        candidates = [engine] if engine.startswith("onnxruntime") else place.candidates(engine)
     notices: list[str] = []
     reader = PictureReader(preprocessing, sources, names, view=view, exact=exact)
     probe = memoised(partial(reader.first, wanted))
@@ -203,7 +280,7 @@ def look(
             advance(number)
 
         try:
-            result = _look_with(candidate, prepared, reader, probe, wanted, known, count)
+            result = _look_with(candidate, prepared, reader, probe, wanted, known, place, count)
         except EngineRejectedError as rejected:
             advance(-done)  # the next engine begins again
             notices.append(f"{rejected}.")
@@ -211,7 +288,7 @@ def look(
 
         def again(name: str = candidate) -> Look:
             fresh = open_cache(name, prepared, reader, cache)
-            return _look_with(name, prepared, reader, probe, wanted, fresh, lambda _: None)
+            return _look_with(name, prepared, reader, probe, wanted, fresh, place, lambda _: None)
 
         result.again = again
         result.notices = notices + result.notices
@@ -265,9 +342,8 @@ class PictureReader:
         graph = preprocess_graph(preprocessing).SerializeToString()
         self.preprocessing = preprocessing
         self.view, self.exact = view, exact
+        self.sources, self.names = sources, names
         self._session = onnxruntime.InferenceSession(graph, options, ["CPUExecutionProvider"])
-        self._sources = sources
-        self._names = names
 
     def see(self, row: int, known: Container[bytes]) -> Seen:
         """Read one picture; decode it only if the cache does not know its bytes."""
@@ -275,7 +351,7 @@ class PictureReader:
             content, digest = self._content(row)
             if digest in known:
                 return Seen(row, digest)
-            pixels = self.pixels(content, self._names[row])
+            pixels = self.pixels(content, self.names[row])
             if self.view is not None:
                 pixels = self.view.change(pixels, digest)
             return Seen(row, digest, pixels)
@@ -290,12 +366,12 @@ class PictureReader:
             return b""
 
     def _content(self, row: int) -> tuple[bytes | NDArray[np.uint8], bytes]:
-        source = self._sources[row]
-        if isinstance(source, Path):
-            data = _read(source, self._names[row])
-            return data, hashlib.sha256(data).digest()
-        shaped = repr(source.shape).encode() + source.tobytes()
-        return source, hashlib.sha256(shaped).digest()
+        source = self.sources[row]
+        if isinstance(source, np.ndarray):
+            shaped = repr(source.shape).encode() + source.tobytes()
+            return source, hashlib.sha256(shaped).digest()
+        data = _read(source, self.names[row])
+        return data, hashlib.sha256(data).digest()
 
     def first(self, rows: NDArray[np.int64], most: int = PICTURES) -> NDArray[np.uint8]:
         """Return pixels (n, 3, S, S) of the first pictures that can be read, n <= most."""
@@ -319,12 +395,16 @@ class Network:
     """
 
     def __init__(self, engine: str, prepared: PreparedBackbone, probe: Probe) -> None:
+        self.prepared = prepared
         self._name = engine
-        self._prepared = prepared
         self._probe = probe
         self._engine: Engine | None = None
         self._lock = threading.Lock()
         self._claimed: set[bytes] = set()
+
+    def forget(self) -> None:
+        """Run pictures once more when they come again: what came of them may have been lost."""
+        self._claimed.clear()
 
     def run(self, pictures: Sequence[Seen]) -> dict[bytes, NDArray[np.float32]]:
         """Return the features of those pictures that nobody has run yet."""
@@ -338,8 +418,8 @@ class Network:
                 return {}
             pixels = np.stack(list(new.values()))
             if self._engine is None:
-                engine = make_engine(self._name, self._prepared)
-                verify_engine(engine, self._prepared, self._probe)
+                engine = make_engine(self._name, self.prepared)
+                verify_engine(engine, self.prepared, self._probe)
                 self._engine = engine
         return dict(zip(new, self._engine.features(pixels), strict=True))
 
@@ -351,13 +431,14 @@ def _look_with(
     probe: Probe,
     rows: NDArray[np.int64],
     cache: FeatureCache,
+    place: Place,
     advance: Callable[[int], None],
 ) -> Look:
     network = Network(engine_name, prepared, probe)
     result = Look(engine_name, rows, [], cache=cache)
     readable: list[int] = []
     try:
-        for pictures, features in _passes(engine_name, reader, network, rows, cache):
+        for pictures, features in place.passes(engine_name, reader, network, rows, cache):
             for seen in pictures:
                 if seen.error is not None:
                     result.refused.append((seen.error.file, seen.error.reason))
@@ -376,45 +457,6 @@ def _look_with(
             "again."
         )
     return result
-
-
-def _passes(
-    engine_name: str,
-    reader: PictureReader,
-    network: Network,
-    rows: NDArray[np.int64],
-    known: Container[bytes],
-) -> Iterator[tuple[list[Seen], dict[bytes, NDArray[np.float32]]]]:
-    """Yield pictures in order, a chunk at a time, with the features that are new.
-
-    On a processor each thread decodes a chunk and runs it, one core for one chunk: nothing waits
-    for anything. torch takes its own threads, or an accelerator, so there the threads only decode
-    and the caller's thread runs batches.
-    """
-    alone = not engine_name.startswith("torch")
-    batch = batch_of(engine_name)
-    chunk = batch if alone else max(1, batch // 8)
-
-    def work(numbers: NDArray[np.int64]) -> tuple[list[Seen], dict[bytes, NDArray[np.float32]]]:
-        pictures = [reader.see(int(row), known) for row in numbers]
-        features = network.run(pictures) if alone else {}
-        if alone:
-            pictures = _without_pixels(pictures)
-        return pictures, features
-
-    chunks = [rows[start : start + chunk] for start in range(0, len(rows), chunk)]
-    done = _in_order(work, chunks, ahead=max(2, (WINDOW - 1) * batch // chunk))
-    if alone:
-        yield from done
-        return
-    gathered: list[Seen] = []
-    for pictures, _ in done:
-        gathered += pictures
-        if len(gathered) >= batch:
-            yield _without_pixels(gathered), network.run(gathered)
-            gathered = []
-    if gathered:
-        yield _without_pixels(gathered), network.run(gathered)
 
 
 def _without_pixels(pictures: Sequence[Seen]) -> list[Seen]:
@@ -469,14 +511,18 @@ def _calibrate(prepared: PreparedBackbone, reader: PictureReader, rows: NDArray[
     quantise(prepared, pixels)
 
 
-def _read(path: Path, name: str) -> bytes:
+def _read(path: Path | str, name: str) -> bytes:
     try:
+        if isinstance(path, str):
+            return read_file(path)
         status = path.stat()
         if not stat.S_ISREG(status.st_mode):  # reading a pipe or a device might never end
             raise ImageError(name, "is a folder, a pipe or a device, not a file")
         if status.st_size > MAX_BYTES:
             raise ImageError(name, f"is {status.st_size:,} bytes, above {MAX_BYTES:,}")
         return path.read_bytes()
+    except RefusedError as refused:
+        raise ImageError(name, str(refused)) from None
     except OSError as error:
         raise ImageError(
             name, f"cannot be read: {(error.strerror or str(error)).lower()}"
