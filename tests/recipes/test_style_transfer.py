@@ -11,7 +11,6 @@ from silverprint.errors import ConfigError
 from silverprint.recipes import style_losses
 from silverprint.recipes.style_losses import Aim, Manner, total_variation
 from silverprint.recipes.style_pictures import (
-    GREY,
     keep_luminance,
     recolour,
     to_pixels,
@@ -19,6 +18,7 @@ from silverprint.recipes.style_pictures import (
 )
 from silverprint.recipes.style_settings import StyleSettings
 from silverprint.recipes.style_transfer import scales_of, share_steps, transfer_style
+from silverprint.runtime.luma import LUMA
 
 LAYERS = {"layers": ("0", "5"), "content_layers": ("5",)}
 CPU = torch.device("cpu")
@@ -91,7 +91,7 @@ def test_histogram_gives_a_style_the_contents_mean_and_covariance() -> None:
 def test_luminance_keeps_the_contents_colours() -> None:
     content, result = to_tensor(painted(1), CPU), to_tensor(painted(2), CPU)
     kept = keep_luminance(result, content, chosen(keep_colours="luminance"))
-    grey = torch.tensor(GREY).view(1, 3, 1, 1)
+    grey = torch.tensor(LUMA).view(1, 3, 1, 1)
     assert torch.allclose((kept * grey).sum(1), (result * grey).sum(1), atol=1e-5)
     assert torch.allclose(kept[:, 0] - kept[:, 1], content[:, 0] - content[:, 1], atol=1e-5)
     assert torch.equal(keep_luminance(result, content, chosen()), result)
@@ -101,7 +101,7 @@ def test_luminance_moves_only_the_brightness_of_a_style() -> None:
     content = to_tensor(painted(1), CPU) * 0.2 + 0.4
     style = to_tensor(painted(2), CPU) * 0.5 + 0.2
     changed = recolour(style, content, chosen(keep_colours="luminance"))
-    grey = torch.tensor(GREY).view(1, 3, 1, 1)
+    grey = torch.tensor(LUMA).view(1, 3, 1, 1)
     assert float((changed * grey).sum(1).mean()) == pytest.approx(
         float((content * grey).sum(1).mean()), abs=1e-3
     )

@@ -10,7 +10,7 @@ from silverprint.backbones.look import PictureReader
 from silverprint.data.table import Dataset
 from silverprint.errors import ConfigError
 from silverprint.runtime.preprocessing import Preprocessing
-from silverprint.training.pixels import CHUNK, is_grey, load_pixels, luma
+from silverprint.training.pixels import CHUNK, is_grey, load_pixels
 
 SIZE = 20
 
@@ -119,15 +119,6 @@ def test_pixels_may_lie_in_a_file(tmp_path) -> None:
     assert isinstance(found.values, np.memmap)
     assert file.stat().st_size == found.values.nbytes
     np.testing.assert_array_equal(found.values, as_the_graph_gives(dataset, Preprocessing(SIZE)))
-
-
-def test_luma_is_pillows_and_leaves_grey_alone() -> None:
-    colour = array(0, 2, 3, 16, 16)
-    ours = luma(colour)[:, 0].astype(int)
-    theirs = [Image.fromarray(c.transpose(1, 2, 0)).convert("L") for c in colour]
-    assert np.abs(ours - np.stack(theirs)).max() <= 1
-    grey = np.repeat(np.arange(256, dtype=np.uint8).reshape(1, 1, 16, 16), 3, axis=1)
-    np.testing.assert_array_equal(luma(grey), grey[:, :1])
 
 
 def test_grey_is_what_has_no_colour(tmp_path) -> None:

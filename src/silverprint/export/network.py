@@ -13,8 +13,8 @@ from torch import Tensor, nn
 
 from silverprint.backbones.networks import misfits
 from silverprint.errors import BundleError
-from silverprint.models.network import LUMA
 from silverprint.runtime.bundle import WEIGHTS, Bundle
+from silverprint.runtime.luma import LUMA
 from silverprint.runtime.preprocessing import Preprocessing
 
 PRETRAINED = "imagenet:"

@@ -15,10 +15,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from silverprint.errors import ConfigError, MissingExtraError
+from silverprint.runtime.luma import LUMA
 
 Array = NDArray[np.float32]
 LARGEST = 31  # of a kernel's sides
-LUMA = np.array((0.299, 0.587, 0.114), dtype=np.float32)
 BINOMIAL: Array = np.array((1, 4, 6, 4, 1), dtype=np.float32) / np.float32(16)  # of 5 x 5
 
 
@@ -118,7 +118,7 @@ def _number(cell: str, given: str) -> float:
 
 def grey(pixels: NDArray[np.uint8]) -> Array:
     """Return the luma (h, w) float32 of a picture (h, w, 3)."""
-    result: Array = pixels.astype(np.float32) @ LUMA
+    result: Array = pixels.astype(np.float32) @ np.array(LUMA, dtype=np.float32)
     return result
 
 

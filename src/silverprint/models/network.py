@@ -7,9 +7,9 @@ import torch
 from torch import Tensor, nn
 
 from silverprint.errors import ConfigError, closest
+from silverprint.runtime.luma import LUMA
 
 Initialisation = Literal["zeros", "ones", "uniform", "normal", "xavier", "he"]
-LUMA = (0.299, 0.587, 0.114)  # of red, green and blue (ITU-R BT.601)
 Three = tuple[float, float, float]
 
 

@@ -9,9 +9,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from silverprint.recipes.style_settings import StyleSettings
+from silverprint.runtime.luma import LUMA
 
 SMALLEST = 24  # pixels along the shorter side of any picture
-GREY = (0.299, 0.587, 0.114)  # ITU-R BT.601
 
 Pixels = NDArray[np.uint8]
 
@@ -59,7 +59,7 @@ def recolour(style: Tensor, content: Tensor, settings: StyleSettings) -> Tensor:
         return style
     given, wanted = style[0].flatten(1).double(), content[0].flatten(1).double()
     if settings.keep_colours == "luminance":
-        grey = given.new_tensor(GREY)
+        grey = given.new_tensor(LUMA)
         mine, theirs = grey @ given, grey @ wanted
         ratio = theirs.std() / mine.std().clamp(min=1e-3)
         changed = given + ((mine - mine.mean()) * ratio + theirs.mean() - mine)
@@ -75,7 +75,7 @@ def keep_luminance(picture: Tensor, content: Tensor, settings: StyleSettings) ->
         return picture
     height, width = picture.shape[2:]
     coloured = resized(content, (height, width))
-    grey = picture.new_tensor(GREY).view(1, 3, 1, 1)
+    grey = picture.new_tensor(LUMA).view(1, 3, 1, 1)
     return coloured + ((picture.clamp(0, 1) - coloured) * grey).sum(1, keepdim=True)
 
 

@@ -22,12 +22,12 @@ from numpy.typing import NDArray
 from silverprint.errors import BundleError
 from silverprint.runtime.bundle import need, read_manifest, verify_files
 from silverprint.runtime.images import decode
+from silverprint.runtime.luma import luma
 
 ENCODER, DECODER, STEP = "encoder.onnx", "decoder.onnx", "step.onnx"
 TASKS = {"autoencoder": (ENCODER, DECODER), "vae": (ENCODER, DECODER), "gan": (DECODER,),
          "text": (STEP,)}  # fmt: skip
 PREPROCESS = "preprocess.onnx"
-LUMA = (0.299, 0.587, 0.114)  # of red, green and blue (ITU-R BT.601)
 TOGETHER = 64  # pictures
 
 Pictures = NDArray[np.float32]  # (n, C, S, S), 0..1
@@ -98,8 +98,7 @@ class GenerativeBundle:
         image = decode(source, name=name)
         pixels = self.session(PREPROCESS).run(None, {"images": image[None]})[0][0]
         if self.session(ENCODER).get_inputs()[0].shape[1] == 1:
-            weights = np.array(LUMA, dtype=np.float32).reshape(3, 1, 1)
-            pixels = np.rint((pixels * weights).sum(axis=0, keepdims=True))
+            pixels = luma(pixels)
         picture: Pictures = pixels.astype(np.float32) / np.float32(255)
         return picture
 

@@ -15,13 +15,13 @@ from silverprint.backbones.look import PictureReader
 from silverprint.data.table import Dataset, Source
 from silverprint.errors import ImageError
 from silverprint.runtime.images import decode
+from silverprint.runtime.luma import luma
 from silverprint.runtime.preprocessing import Preprocessing
 from silverprint.training.progress import Advance
 from silverprint.training.room import take_room
 
 CHUNK = 64  # pictures a thread reads at a time
 SAMPLE = 64  # pictures that tell whether a dataset is grey
-LUMA = (0.299, 0.587, 0.114)  # of red, green and blue (ITU-R BT.601), as Pillow has it
 
 
 @dataclass(frozen=True)
@@ -110,13 +110,6 @@ def is_grey(dataset: Dataset, rows: NDArray[np.int64]) -> bool:
         if (picture != picture[:, :, :1]).any():
             return False
     return True
-
-
-def luma(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """Return (..., 1, S, S) uint8 of (..., 3, S, S), rounded; equal channels stay as they are."""
-    weights = np.array(LUMA, dtype=np.float32).reshape(3, 1, 1)
-    grey: NDArray[np.float32] = (pixels * weights).sum(axis=-3, keepdims=True)
-    return np.rint(grey).astype(np.uint8)
 
 
 def _chunks(
