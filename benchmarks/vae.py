@@ -30,13 +30,15 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from common import PROGRAM, machine, table, timed
 from silverprint.data.read import read
-from silverprint.models.vae import Vae, VaeShape
+from silverprint.models.shapes import VaeShape
+from silverprint.models.vae import Vae
 from silverprint.recipes.vae import draw_pixels, losses_of
 from silverprint.runtime.bundle import read_bundle
 from silverprint.runtime.generative import read_generative
 from silverprint.runtime.predictor import Predictor
 from silverprint.runtime.sheets import to_bytes
-from silverprint.training.fabric import Precision, start_fabric
+from silverprint.training.choices import Precision
+from silverprint.training.fabric import start_fabric
 from silverprint.training.importance import importance_bounds
 from silverprint.workflows.latent import random_codes
 

@@ -7,7 +7,6 @@ from hypothesis import strategies as st
 
 from silverprint.errors import ConfigError
 from silverprint.models.autoencoders import (
-    KINDS,
     Convolutional,
     Decoder,
     Enlarged,
@@ -15,6 +14,7 @@ from silverprint.models.autoencoders import (
     build_autoencoder,
     usual_widths,
 )
+from silverprint.models.shapes import KINDS
 
 
 def mean(side: int, channels: int = 1) -> torch.Tensor:

@@ -7,7 +7,8 @@ import torch
 
 from silverprint.errors import ConfigError
 from silverprint.export.generative import export_part
-from silverprint.models.gan import UPSAMPLINGS, build_gan
+from silverprint.models.gan import build_gan
+from silverprint.models.shapes import UPSAMPLINGS
 
 
 @pytest.mark.parametrize("upsampling", UPSAMPLINGS)

@@ -6,7 +6,8 @@ import pytest
 import torch
 
 from silverprint.errors import ConfigError
-from silverprint.models.vae import Coupling, DecoderPart, EncoderPart, Vae, VaeShape
+from silverprint.models.shapes import VaeShape
+from silverprint.models.vae import Coupling, DecoderPart, EncoderPart, Vae
 
 SHAPES = [
     VaeShape(1, 28, 5),

@@ -9,7 +9,8 @@ import torch
 from silverprint.data.text import Text
 from silverprint.errors import ConfigError, DataError
 from silverprint.models.char_lstm import CharLSTM
-from silverprint.recipes.char_lm import Lesson, Reader, TextSettings, train_char_lm
+from silverprint.recipes.char_lm import Lesson, Reader, train_char_lm
+from silverprint.recipes.char_lm_settings import TextSettings
 from silverprint.training import run_state
 from silverprint.training.fabric import start_fabric
 

@@ -5,7 +5,8 @@ import math
 import pytest
 import torch
 
-from silverprint.models.vae import Vae, VaeShape
+from silverprint.models.shapes import VaeShape
+from silverprint.models.vae import Vae
 from silverprint.training import importance
 from silverprint.training.importance import active_units, importance_bounds
 

@@ -17,7 +17,7 @@ from silverprint.data.text import Text
 from silverprint.errors import BundleError, ConfigError
 from silverprint.export.generative_network import load_whole
 from silverprint.recipes.autoencoder import AutoencoderSettings
-from silverprint.recipes.char_lm import TextSettings
+from silverprint.recipes.char_lm_settings import TextSettings
 from silverprint.recipes.gan import GanSettings
 from silverprint.recipes.vae_settings import VaeSettings
 from silverprint.runtime.generative import DECODER, STEP, read_generative

@@ -11,7 +11,8 @@ from safetensors.torch import load_file
 from silverprint.data.text import Text, read_text
 from silverprint.errors import BundleError, ConfigError
 from silverprint.models.char_lstm import CharLSTM
-from silverprint.recipes.char_lm import TextSettings, evaluate
+from silverprint.recipes.char_lm import evaluate
+from silverprint.recipes.char_lm_settings import TextSettings
 from silverprint.runtime.bundle import read_bundle
 from silverprint.runtime.text import read_text_model, side_by_side
 from silverprint.training.fabric import start_fabric

@@ -47,7 +47,7 @@ def train(
     with progress.stage("import"):
         need_extra()
         from silverprint.data.text import read_text
-        from silverprint.recipes.char_lm import TextSettings
+        from silverprint.recipes.char_lm_settings import TextSettings
         from silverprint.training.checks import settings_from
     given = {
         "epochs": epochs, "width": width, "layers": layers, "dropout": dropout,

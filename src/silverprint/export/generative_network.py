@@ -13,7 +13,8 @@ from silverprint.errors import BundleError, ConfigError
 from silverprint.models.autoencoders import Linear, build_autoencoder
 from silverprint.models.char_lstm import CharLSTM
 from silverprint.models.gan import build_gan
-from silverprint.models.vae import DecoderPart, EncoderPart, Vae, VaeShape
+from silverprint.models.shapes import VaeShape
+from silverprint.models.vae import DecoderPart, EncoderPart, Vae
 from silverprint.runtime.bundle import WEIGHTS
 from silverprint.runtime.generative import GenerativeBundle
 

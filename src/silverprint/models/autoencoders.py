@@ -13,7 +13,7 @@ compared.
 
 import math
 from itertools import pairwise
-from typing import Literal, cast, get_args
+from typing import cast
 
 import torch
 import torch.nn.functional as F
@@ -21,11 +21,8 @@ from torch import Tensor, nn
 
 from silverprint.errors import ConfigError
 from silverprint.models.network import draw_weight
+from silverprint.models.shapes import Enlarging, Kind, check_side
 
-Kind = Literal["linear", "transposed", "upsampling"]
-Enlarging = Literal["nearest", "bilinear"]
-KINDS: tuple[Kind, ...] = get_args(Kind)
-SIDES = (8, 128)  # pixels
 SMALLEST = 2  # side of the smallest map: less has no room for a 3 x 3 kernel
 FIRST_CONTRAST = 0.1
 WIDTHS = (32, 64, 128, 256, 256, 256)
@@ -242,7 +239,7 @@ def check_picture(
         ConfigError: it says which of size, widths and code size to change.
     """
     side, numbers = shape[1], math.prod(shape)
-    check_side(side)
+    check_side("an autoencoder takes", side)
     if kind == "linear" and code_size >= numbers:
         raise ConfigError(
             f"code_size must be less than the {numbers:,} numbers of a picture, or a linear "
@@ -254,20 +251,6 @@ def check_picture(
             f"{len(widths)} widths halve the picture {len(widths)} times, but {side} pixels can be "
             f"halved {halvings} times before less than {SMALLEST} are left; give fewer widths or a "
             "larger --size."
-        )
-
-
-def check_side(side: int) -> None:
-    """Refuse pictures that are too small or too large.
-
-    Raises:
-        ConfigError: it says what may be given.
-    """
-    least, most = SIDES
-    if not least <= side <= most:
-        raise ConfigError(
-            f"an autoencoder takes pictures of {least} to {most} pixels; got {side}; give another "
-            "--size."
         )
 
 

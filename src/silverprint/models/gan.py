@@ -12,17 +12,14 @@ a projection of the class onto the discriminator's features (https://arxiv.org/a
 import math
 from collections.abc import Callable
 from itertools import pairwise
-from typing import Literal, TypeVar, cast, get_args
+from typing import TypeVar, cast
 
 import torch
 from torch import Tensor, nn
 from torch.nn.utils.parametrizations import spectral_norm
 
-from silverprint.errors import ConfigError
+from silverprint.models.shapes import Upsampling, check_side
 
-Upsampling = Literal["nearest", "bilinear", "transposed"]
-UPSAMPLINGS: tuple[Upsampling, ...] = get_args(Upsampling)
-SIDES = (16, 64)  # pixels
 SMALLEST = 7  # a side up to this is where a generator begins
 MOST_DOUBLINGS = 2  # the widest maps have this power of two times `width` channels
 EMBEDDED = 32  # numbers that tell the generator a class
@@ -119,7 +116,7 @@ def build_gan(
     Raises:
         ConfigError: the pictures are too small or too large.
     """
-    check_side(shape[1])
+    check_side("a gan makes", shape[1])
     generator = Generator(shape, code_size, width, classes, upsampling)
     for layer in generator.modules():
         if isinstance(layer, nn.Linear | nn.Conv2d | nn.ConvTranspose2d):
@@ -129,19 +126,6 @@ def build_gan(
         generator.to(memory_format=torch.channels_last),
         discriminator.to(memory_format=torch.channels_last),
     )
-
-
-def check_side(side: int) -> None:
-    """Refuse pictures that are too small or too large.
-
-    Raises:
-        ConfigError: they are.
-    """
-    least, most = SIDES
-    if not least <= side <= most:
-        raise ConfigError(
-            f"a gan makes pictures of {least} to {most} pixels; got {side}; give another --size."
-        )
 
 
 class _Doubling(nn.Sequential):

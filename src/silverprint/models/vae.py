@@ -7,73 +7,19 @@ the beginning of the decoder. No batch norm: a picture's bound must not depend o
 """
 
 import math
-from dataclasses import dataclass
-from typing import Literal, NamedTuple, cast
+from typing import NamedTuple, cast
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from silverprint.errors import ConfigError
+from silverprint.models.shapes import WIDTHS, VaeShape
 
-Network = Literal["cnn", "mlp"]
-Likelihood = Literal["bernoulli", "gaussian"]
-WIDTHS: dict[Network, tuple[int, ...]] = {"cnn": (32, 64), "mlp": (512, 512)}
-SMALLEST_SIDE = 8  # a cnn halves the side while it is even and larger
 DENSE = 256  # units between a cnn's last pictures and its codes
 LABEL = 16  # numbers a class is told by
 COUPLING = 128  # hidden units
 LOG_VARIANCES = (-12.0, 6.0)  # of codes; what lies outside is a slip of the optimiser
 LOWEST_NOISE = math.log(1 / 256)  # of a Gaussian pixel: a step of 8-bit grey
-
-
-@dataclass(frozen=True)
-class VaeShape:
-    """How a variational autoencoder is built; plain values, so that a bundle can hold them.
-
-    Attributes:
-        channels: C of the pictures, 1 or 3.
-        side: S of the pictures in pixels.
-        latent: k, how many numbers a code has.
-        network: "cnn" or "mlp".
-        widths: channels at each halving of the side, or units of each layer; empty for the usual.
-        blocks: residual blocks at the smallest side (cnn).
-        likelihood: of pixels: "bernoulli", or "gaussian" with one learned noise.
-        couplings: layers of the invertible network behind the prior; 0 for none.
-        classes: how many it is told apart by, encoder and decoder both; 0 for none.
-    """
-
-    channels: int
-    side: int
-    latent: int
-    network: Network = "cnn"
-    widths: tuple[int, ...] = ()
-    blocks: int = 2
-    likelihood: Likelihood = "bernoulli"
-    couplings: int = 0
-    classes: int = 0
-
-    def check(self) -> None:
-        """Raise ConfigError where the network cannot be built."""
-        if self.network == "cnn":
-            self.stages()
-
-    def stages(self) -> list[int]:
-        """Return the channels after each halving of a cnn.
-
-        Raises:
-            ConfigError: the side cannot be halved.
-        """
-        side, halvings = self.side, 0
-        while side % 2 == 0 and side > SMALLEST_SIDE:
-            side, halvings = side // 2, halvings + 1
-        if not halvings:
-            raise ConfigError(
-                f"a cnn halves the side of the pictures, so size must be even and over "
-                f"{SMALLEST_SIDE}; got {self.side}. Give another --size, or --network mlp."
-            )
-        widths = self.widths or WIDTHS["cnn"]
-        return [widths[min(stage, len(widths) - 1)] for stage in range(halvings)]
 
 
 class Terms(NamedTuple):

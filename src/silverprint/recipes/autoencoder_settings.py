@@ -4,11 +4,10 @@ from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
 from silverprint.errors import ConfigError
-from silverprint.models.autoencoders import Enlarging, Kind
-from silverprint.recipes.scratch_settings import ABOVE_0
+from silverprint.models.shapes import Enlarging, Kind
 from silverprint.runtime.noise import Noise, check_noise
 from silverprint.training.checks import Range, check_fields
-from silverprint.training.fabric import Device, Precision
+from silverprint.training.choices import ABOVE_0, Device, Precision
 from silverprint.training.schedule import Shape
 
 Loss = Literal["mse", "bce", "l1"]

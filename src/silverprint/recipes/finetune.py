@@ -55,7 +55,8 @@ from silverprint.models.thawing import (
 )
 from silverprint.training.averaging import WeightAverage
 from silverprint.training.checks import Range, check_fields, is_kind
-from silverprint.training.fabric import Device, Precision, share_of, start_fabric, total
+from silverprint.training.choices import ABOVE_0, Device, Precision
+from silverprint.training.fabric import share_of, start_fabric, total
 from silverprint.training.fitted import FittedNetwork
 from silverprint.training.journal import Journal, Tracker
 from silverprint.training.losses import ClassWeights, Link, correct, row_losses, weigh_classes
@@ -144,7 +145,6 @@ CHOICES: dict[str, tuple[str, ...]] = {
     "device": get_args(Device),
     "class_weights": get_args(ClassWeights),
 }
-ABOVE_0 = 1e-12
 RANGES: dict[str, Range] = {
     "epochs": (int, 1, 100_000, "1..100000"),
     "learning_rate": (float, ABOVE_0, 10, "0..10, 0 excluded"),

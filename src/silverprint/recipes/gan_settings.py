@@ -3,13 +3,12 @@
 from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
-from silverprint.models.gan import UPSAMPLINGS, Upsampling
+from silverprint.models.shapes import UPSAMPLINGS, Upsampling
 from silverprint.training.checks import Range, check_fields
-from silverprint.training.fabric import Device, Precision
+from silverprint.training.choices import ABOVE_0, Device, Precision
 from silverprint.training.schedule import Shape
 
 Loss = Literal["hinge", "non-saturating"]
-ABOVE_0 = 1e-12
 
 
 @dataclass(frozen=True)

@@ -34,7 +34,8 @@ from silverprint.recipes.scratch import (
     optimiser_of,
     regularise,
 )
-from silverprint.training.fabric import Device, Precision, start_fabric
+from silverprint.training.choices import Device, Precision
+from silverprint.training.fabric import start_fabric
 from silverprint.training.losses import ClassWeights, Link, row_losses, weigh_classes
 from silverprint.training.optimisers import AdamW, decay_groups
 from silverprint.training.pixels import PixelData

@@ -32,7 +32,8 @@ from silverprint.models.head import Head
 from silverprint.models.network import SmallNetwork
 from silverprint.recipes.scratch_settings import ScratchSettings
 from silverprint.training.averaging import WeightAverage
-from silverprint.training.fabric import Precision, share_of, start_fabric, total
+from silverprint.training.choices import Precision
+from silverprint.training.fabric import share_of, start_fabric, total
 from silverprint.training.fitted import FittedNetwork
 from silverprint.training.journal import Journal, Tracker
 from silverprint.training.losses import Link, correct, row_losses, weigh_classes

@@ -8,7 +8,7 @@ from silverprint.errors import ConfigError
 from silverprint.models.catalogue import check_model
 from silverprint.models.network import Initialisation
 from silverprint.training.checks import Range, check_fields
-from silverprint.training.fabric import Device, Precision
+from silverprint.training.choices import ABOVE_0, Device, Precision
 from silverprint.training.losses import ClassWeights
 from silverprint.training.schedule import Shape
 
@@ -101,7 +101,6 @@ CHOICES: dict[str, tuple[Any, ...]] = {
     "device": get_args(Device),
     "class_weights": get_args(ClassWeights),
 }
-ABOVE_0 = 1e-12
 RANGES: dict[str, Range] = {
     "widths": (int, 1, 65536, "1..65536"),
     "epochs": (int, 1, 100_000, "1..100000"),

@@ -5,7 +5,7 @@ from typing import Any, Literal
 
 from silverprint.errors import ConfigError, closest
 from silverprint.training.checks import Range, check_fields
-from silverprint.training.fabric import Device
+from silverprint.training.choices import Device
 
 Start = Literal["content", "noise", "style"]
 KeepColours = Literal["none", "luminance", "histogram"]

@@ -22,7 +22,8 @@ import torch
 from lightning_fabric import Fabric
 from torch import Tensor
 
-from silverprint.models.vae import Terms, Vae, VaeShape
+from silverprint.models.shapes import VaeShape
+from silverprint.models.vae import Terms, Vae
 from silverprint.recipes.scratch import Pictures, clip
 from silverprint.recipes.vae_settings import VaeSettings
 from silverprint.training.averaging import WeightAverage

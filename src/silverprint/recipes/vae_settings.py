@@ -4,9 +4,9 @@ from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
 from silverprint.errors import ConfigError
-from silverprint.models.vae import Likelihood, Network
+from silverprint.models.shapes import Likelihood, Network
 from silverprint.training.checks import Range, check_fields
-from silverprint.training.fabric import Device, Precision
+from silverprint.training.choices import ABOVE_0, Device, Precision
 from silverprint.training.schedule import Shape
 
 Prior = Literal["normal", "flow"]
@@ -97,7 +97,6 @@ CHOICES: dict[str, tuple[Any, ...]] = {
     "precision": get_args(Precision),
     "device": get_args(Device),
 }
-ABOVE_0 = 1e-12
 RANGES: dict[str, Range] = {
     "latent": (int, 1, 4096, "1..4096"),
     "widths": (int, 1, 65536, "1..65536"),

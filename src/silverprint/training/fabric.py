@@ -13,16 +13,14 @@ import os
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from lightning_fabric import Fabric
 from torch import Tensor
 
 from silverprint.errors import ConfigError
-
-Device = Literal["auto", "cpu", "cuda", "mps"]
-Precision = Literal["auto", "f32", "bf16"]
+from silverprint.training.choices import Device, Precision
 
 
 def start_fabric(device: Device = "auto", precision: Precision = "auto") -> Fabric:

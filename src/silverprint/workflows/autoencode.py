@@ -20,8 +20,8 @@ from silverprint.models.autoencoders import (
     Decoder,
     Encoder,
     check_picture,
-    check_side,
 )
+from silverprint.models.shapes import check_side
 from silverprint.recipes.autoencoder import (
     AutoencoderSettings,
     FittedAutoencoder,
@@ -129,7 +129,7 @@ def autoencode(
     """
     check_output(out)
     if size is not None:
-        check_side(size)
+        check_side("an autoencoder takes", size)
     material = read_material(dataset, progress, size=size, fit=fit, seed=settings.seed)
     check_picture(settings.kind, material.shape, settings.code_size, settings.widths)
     folder = material.run_folder(settings, fresh=fresh)

@@ -15,7 +15,8 @@ from silverprint.data.table import SPLITS, Dataset
 from silverprint.errors import ConfigError
 from silverprint.export.bundle import check_output
 from silverprint.export.generative import export_part
-from silverprint.models.gan import Generator, check_side
+from silverprint.models.gan import Generator
+from silverprint.models.shapes import check_side
 from silverprint.recipes.gan import Gan, train_gan
 from silverprint.recipes.gan_settings import GanSettings
 from silverprint.reports.balance import balance, troubles
@@ -116,7 +117,7 @@ def generate_gan(
     """
     check_output(out)
     if size is not None:
-        check_side(size)
+        check_side("a gan makes", size)
     judging = None if judge is None else Judge(judge)
     classes = _told_classes(dataset, settings)
     material = read_material(dataset, progress, size=size, fit=fit, seed=settings.seed)

@@ -15,7 +15,8 @@ from silverprint.data.text import Text
 from silverprint.export.bundle import check_output
 from silverprint.export.generative import export_part
 from silverprint.models.char_lstm import CharLSTM, Step
-from silverprint.recipes.char_lm import FittedText, TextSettings, train_char_lm
+from silverprint.recipes.char_lm import FittedText, train_char_lm
+from silverprint.recipes.char_lm_settings import TextSettings
 from silverprint.reports.writing import Passage, Writing, writing_page
 from silverprint.runtime.generative import STEP
 from silverprint.runtime.text import INPUTS, OUTPUTS, Taste, TextModel
