@@ -54,9 +54,18 @@ def test_with_many_codes_it_is_the_likelihood(changes: dict[str, int]) -> None:
 
 def test_the_bound_of_one_code_is_its_two_terms() -> None:
     pictures = torch.rand(30, 1, 16, 16).round()
-    found = importance_bounds(small(), pictures, None, (1,))
+    found = importance_bounds(small(couplings=3), pictures, None, (1,))
     assert found.by_samples[1] == pytest.approx(found.reconstruction + found.divergence)
     assert found.by_samples[1].dtype == "float64"
+
+
+def test_a_divergence_whose_expectation_is_known_is_told_by_it() -> None:
+    pictures = torch.rand(1, 1, 16, 16).round().repeat(4000, 1, 1, 1)
+    found = importance_bounds(small(), pictures, None, (1,))
+    assert found.divergence.min() == pytest.approx(found.divergence.max())
+    assert found.divergence.min() > 0
+    bound = found.reconstruction + found.divergence
+    assert bound.mean() == pytest.approx(found.by_samples[1].mean(), abs=0.1)
 
 
 def test_how_it_is_cut_into_parts_does_not_matter(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -21,7 +21,8 @@ class Bounds:
     Attributes:
         by_samples: samples -> (n,) float64.
         reconstruction: (n,) its mean over all samples.
-        divergence: (n,) likewise; both together are the negative evidence lower bound.
+        divergence: (n,) likewise, but its expectation where that is known, which is never below 0;
+            both together are the negative evidence lower bound.
     """
 
     by_samples: dict[int, NDArray[np.float64]]
@@ -73,7 +74,8 @@ def _of_some(
             noise = torch.randn(count, len(pictures), vae.shape.latent, generator=chance)
             terms = vae(pictures, noise, labels)
             both = torch.stack([terms.reconstruction, terms.divergence]).double()  # (2, count, n)
-            sums += both.sum(1)
+            sums[0] += both[0].sum(0)
+            sums[1] += both[1].sum(0) if terms.units is None else count * terms.units.sum(1)
             weight = torch.logaddexp(weight, (-both.sum(0)).logsumexp(0))
             done += count
             advance(count * len(pictures))

@@ -155,7 +155,7 @@ def measures_of(
     units, _ = active_units(vae, pictures[whole], None if told is None else told[whole])
     return {
         "pictures": len(whole),
-        "negative_elbo": float(loose.by_samples[1].mean()),
+        "negative_elbo": float((loose.reconstruction + loose.divergence).mean()),
         "reconstruction": float(loose.reconstruction.mean()),
         "divergence": float(loose.divergence.mean()),
         "nll": float(nll.mean()),
