@@ -5,8 +5,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from silverprint.backbones import cache as cache_module
 from silverprint.data.read import read
 from silverprint.errors import BackboneError, ConfigError
+from silverprint.recipes.head_data import StreamedHeadData
 from silverprint.runtime.bundle import read_bundle
 from silverprint.runtime.images import decode as read_image
 from silverprint.runtime.predictor import Predictor
@@ -42,6 +44,29 @@ def test_from_500_pictures_on_a_validation_split_is_made(trained, tmp_path, monk
     assert found.metrics["log_loss"] == pytest.approx(
         run.metrics["validation"]["log_loss"], abs=1e-4
     )
+
+
+def test_features_beyond_memory_are_streamed_to_the_same_end(
+    trained, tmp_path, monkeypatch
+) -> None:
+    monkeypatch.setattr(settle, "FEW_PICTURES", 30)
+    settings = TrainSettings.of(size=64, hidden_size=0, weight_decay=0.1)
+    photos, quiet = read(trained.photos), Progress(quiet=True)
+    held = train_bundle(photos, tmp_path / "held", settings, quiet)
+    monkeypatch.setattr(cache_module, "MEMORY_LIMIT", 0)
+    made = []
+    monkeypatch.setattr(
+        module.StreamedHeadData,
+        "of",
+        lambda *data, of=StreamedHeadData.of: made.append(of(*data)) or made[-1],
+    )
+    streamed = train_bundle(photos, tmp_path / "streamed", settings, quiet)
+    assert [len(data) for data in made] == [30, 6]
+    assert streamed.fitted[0].loss == pytest.approx(held.fitted[0].loss, abs=1e-3)
+    np.testing.assert_allclose(
+        streamed.probabilities["validation"], held.probabilities["validation"], atol=0.02
+    )
+    np.testing.assert_allclose(streamed.familiar.centres, held.familiar.centres, atol=1e-5)
 
 
 def test_what_is_usual_is_written_down(trained, tmp_path, monkeypatch) -> None:

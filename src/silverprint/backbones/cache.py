@@ -289,8 +289,13 @@ def trim(root: Path, limit: int) -> int:
     return deleted
 
 
+def beyond_memory(rows: int, dimension: int) -> bool:
+    """Say whether features are so many that they stay on the disk."""
+    return rows * dimension * 4 > MEMORY_LIMIT
+
+
 def _allocate(shape: tuple[int, int]) -> NDArray[np.float32]:
-    if shape[0] * shape[1] * 4 <= MEMORY_LIMIT:
+    if not beyond_memory(*shape):
         return np.empty(shape, dtype=np.float32)
     with tempfile.TemporaryFile() as file:
         return np.memmap(file, dtype=np.float32, mode="w+", shape=shape)

@@ -21,11 +21,12 @@ from typing import Protocol, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from silverprint.backbones.cache import FeatureCache, FeaturesGoneError
+from silverprint.backbones.cache import FeatureCache, FeaturesGoneError, beyond_memory
 from silverprint.backbones.engines import Engine, batch_of, engine_candidates, make_engine
 from silverprint.backbones.graphs import preprocess_graph
 from silverprint.backbones.prepare import PreparedBackbone
 from silverprint.backbones.quantise import CALIBRATION_PICTURES, quantise
+from silverprint.backbones.stream import FeatureStream
 from silverprint.backbones.verify import (
     PICTURES,
     EngineRejectedError,
@@ -94,6 +95,30 @@ class Look:
             f"the features of {len(digests):,} pictures vanished from the cache while they were "
             "needed, or pictures changed; run again, with a larger --cache-limit for all runs."
         )
+
+    def stream(self, positions: NDArray[np.int64]) -> FeatureStream | None:
+        """Return what reads features (n, d) of the rows at these positions from the disk.
+
+        Nothing where they are few enough to be held in memory, or were looked at in two ways.
+
+        Raises:
+            BackboneError: features vanish from the cache faster than they are looked at again.
+        """
+        if self.origin is not None:
+            numbers = np.unique(self.origin[positions, 0])
+            whole = len(numbers) == 1
+            return self.parts[numbers[0]].stream(self.origin[positions, 1]) if whole else None
+        assert self.cache is not None
+        assert self.again is not None
+        if not beyond_memory(len(positions), self.cache.dimension):
+            return None
+        digests = [self.digests[position] for position in positions]
+        try:
+            return self.cache.stream(digests)
+        except FeaturesGoneError:
+            self.cache = self.again().cache
+            assert self.cache is not None
+            return self.cache.stream(digests)
 
     def _features_of_parts(self, origin: NDArray[np.int64]) -> NDArray[np.float32]:
         asked = [number for number in range(len(self.parts)) if (origin[:, 0] == number).any()]

@@ -10,7 +10,7 @@ On 3,068 photos (d = 1,280) with two cores: the default seven heads take about 2
 to 1,000 hidden units under 15 s; see benchmarks/RESULTS.md.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Literal
 
@@ -23,10 +23,13 @@ from torch import Tensor, nn
 from silverprint.errors import ConfigError
 from silverprint.models.head import Array, Head
 from silverprint.models.stacked_heads import Candidate, HeadConfig, Problem, Stack
+from silverprint.recipes.head_data import AnyHeadData, StreamedHeadData
+from silverprint.recipes.head_data import HeadData as HeadData
+from silverprint.recipes.head_data import Link as Link
 from silverprint.training.optimisers import LBFGS, AdamW
 
-Link = Literal["softmax", "sigmoid"]
 STEPS = 6  # at least this many a pass, where there are rows for it
+WIDEST = 8192  # features, of which a matrix of all pairs is made
 
 
 def default_configs() -> list[HeadConfig]:
@@ -94,62 +97,17 @@ class FittedHead:
                 "accuracy": self.accuracy}  # fmt: skip
 
 
-@dataclass(frozen=True)
-class HeadData:
-    """Features and targets as tensors, standardised by the training rows.
-
-    Attributes:
-        features: (n, d) float32, (raw - mean) / scale.
-        targets: (n,) int64 for softmax; (n, c) float32 of 0 and 1 for sigmoid.
-        class_weight: (n,) float32, the weight of each row's class.
-        mean: (d,) of the raw training features.
-        scale: their overall standard deviation.
-        link: "softmax" or "sigmoid".
-        outputs: number of logits c.
-    """
-
-    features: Tensor
-    targets: Tensor
-    class_weight: Tensor
-    mean: Array
-    scale: float
-    link: Link
-    outputs: int
-
-    @classmethod
-    def of(
-        cls, features: Array, targets: NDArray[Any], outputs: int, link: Link,
-        settings: FitSettings, reference: "HeadData | None" = None,
-    ) -> "HeadData":  # fmt: skip
-        """Standardise raw features by their own statistics, or by those of a reference."""
-        mean = features.mean(axis=0) if reference is None else reference.mean
-        scale = float((features - mean).std()) or 1.0 if reference is None else reference.scale
-        kind = torch.int64 if link == "softmax" else torch.float32
-        target = torch.as_tensor(targets).to(kind)
-        if link == "sigmoid" and target.ndim == 1:
-            target = target[:, None]
-        weight = _class_weights(target, link, outputs, settings.class_weights)
-        standard = torch.from_numpy((features - mean) / np.float32(scale))
-        return cls(standard, target, weight, mean, scale, link, outputs)
-
-    def rows(self, chosen: Tensor) -> "HeadData":
-        """The same data with only these rows."""
-        return replace(
-            self,
-            features=self.features[chosen],
-            targets=self.targets[chosen],
-            class_weight=self.class_weight[chosen],
-        )
-
-
 Advance = Callable[[int, int], None]  # heads still training, epoch
+Judged = tuple[Tensor, HeadData, Tensor]  # logits (m, K, C) of some rows, the rows, weights (m, K)
 
 
 def fit_heads(
-    configs: Sequence[HeadConfig], train: HeadData, validation: HeadData, settings: FitSettings,
-    advance: Advance = lambda *_: None,
+    configs: Sequence[HeadConfig], train: AnyHeadData, validation: AnyHeadData,
+    settings: FitSettings, advance: Advance = lambda *_: None,
 ) -> list[FittedHead]:  # fmt: skip
     """Fit every configuration on train, each stopped and judged on validation.
+
+    Streamed data give what data in memory give, but for the order of minibatches.
 
     Returns:
         One result a configuration, in the order given.
@@ -186,7 +144,8 @@ def cross_validate_heads(
         for fold, part in zip(inside, parts, strict=True):
             rows = fold.bool()
             logits[rows.numpy()] = part.head.logits(data.features[rows].numpy())
-        loss, accuracy = _judge(torch.from_numpy(logits)[:, None], data, weight[:, None])
+        judged = torch.from_numpy(logits)[:, None], data, weight[:, None]
+        loss, accuracy = _judge([judged])
         epochs = 0 if config.exact else max(1, round(sum(p.epochs for p in parts) / len(parts)))
         results.append(
             FittedHead(
@@ -213,7 +172,7 @@ def best_of(results: Sequence[FittedHead]) -> int:
 
 
 def _fit(
-    problems: Sequence[Problem], train: HeadData, validation: HeadData | None,
+    problems: Sequence[Problem], train: AnyHeadData, validation: AnyHeadData | None,
     settings: FitSettings, advance: Advance = lambda *_: None,
 ) -> list[FittedHead]:  # fmt: skip
     results: dict[int, FittedHead] = {}
@@ -236,47 +195,96 @@ def _fit(
 
 
 def _fit_exact(
-    problem: Problem, data: HeadData, validation: HeadData | None, start: Tensor | None
+    problem: Problem, data: AnyHeadData, validation: AnyHeadData | None, start: Tensor | None
 ) -> tuple[FittedHead, Tensor]:
     """Minimise weighted cross-entropy + weight_decay / 2 * |W|^2 over a linear head."""
     config = problem.config
-    features = F.pad(data.features, (0, 1), value=1.0)  # the last column is the bias
-    weight = torch.zeros(features.shape[1], data.outputs) if start is None else start.clone()
-    weight.requires_grad_(True)
-    optimiser = LBFGS(
-        [weight], max_iter=200, tolerance_grad=1e-5, tolerance_change=1e-5, history_size=10,
-        line_search_fn="strong_wolfe",
-    )  # fmt: skip
-    row_weight = problem.teaching / problem.teaching.sum()
-
-    def objective() -> Tensor:
-        optimiser.zero_grad()
-        losses = _row_losses((features @ weight)[:, None], data, smoothing=[config.label_smoothing])
-        loss = (losses[:, 0] * row_weight).sum()
-        penalty = weight[:-1].square().sum() * (config.weight_decay / 2)
-        (loss + penalty).backward()
-        return loss + penalty
-
-    optimiser.step(objective)
-    solution = weight.detach()
+    weight = torch.zeros(data.inputs + 1, data.outputs) if start is None else start
+    scales = None
+    if isinstance(data, StreamedHeadData) and data.sample is not None and data.inputs <= WIDEST:
+        # A step over all rows is a pass over the disk: from the solution on a sample, and in
+        # coordinates in which the sample is equally wide in all directions, few are needed.
+        sample = data.sample
+        scales = _widths(sample, config.weight_decay)
+        weight = _minimise(weight, scales, config, sample, sample.class_weight)
+    solution = _minimise(weight, scales, config, data, problem.teaching)
     head = Head(solution[:-1].T.numpy().copy(), solution[-1].numpy().copy())
     fitted = FittedHead(config, head, float("nan"), float("nan"))
     if validation is not None and problem.judging is not None:
-        logits = torch.from_numpy(head.logits(validation.features.numpy()))
-        loss, accuracy = _judge(logits[:, None], validation, problem.judging[:, None])
+        loss, accuracy = _judge(_judged_by(head, validation, problem.judging))
         fitted.loss, fitted.accuracy = loss.item(), accuracy.item()
     return fitted, solution
+
+
+def _minimise(
+    start: Tensor, scales: Tensor | None, config: HeadConfig, data: AnyHeadData, teaching: Tensor
+) -> Tensor:
+    """Return the weights (d + 1, c) with the least loss, sought from `start`.
+
+    Args:
+        start: (d + 1, c).
+        scales: (d + 1, d + 1) from the coordinates that are searched to weights; None for those.
+        config: the head.
+        data: the rows.
+        teaching: (n,) their weights.
+    """
+    searched = start.clone() if scales is None else torch.linalg.solve(scales, start)
+    searched.requires_grad_(True)
+    optimiser = LBFGS(
+        [searched], max_iter=200, tolerance_grad=1e-5, tolerance_change=1e-5, history_size=10,
+        line_search_fn="strong_wolfe",
+    )  # fmt: skip
+    row_weight = teaching / teaching.sum()
+
+    def padded() -> Iterator[tuple[Tensor, HeadData, Tensor]]:
+        for rows, block in data.blocks():  # the last column is the bias
+            yield F.pad(block.features, (0, 1), value=1.0), block, row_weight[rows]
+
+    resident = list(padded()) if isinstance(data, HeadData) else None
+
+    def objective() -> Tensor:
+        weight = searched.detach() if scales is None else scales @ searched.detach()
+        weight.requires_grad_(True)
+        # Sums of many blocks would lose what the line search looks for, were they float32.
+        gradient, total = torch.zeros_like(weight, dtype=torch.float64), torch.zeros(()).double()
+        for features, block, share in resident or padded():
+            losses = _row_losses((features @ weight)[:, None], block, [config.label_smoothing])
+            loss = (losses[:, 0] * share).sum()
+            gradient += torch.autograd.grad(loss, weight)[0]
+            total += loss.detach()
+        penalty = weight[:-1].square().sum() * (config.weight_decay / 2)
+        whole = gradient.float() + torch.autograd.grad(penalty, weight)[0]
+        searched.grad = whole if scales is None else scales @ whole
+        return total.float() + penalty.detach()
+
+    optimiser.step(objective)
+    return searched.detach() if scales is None else scales @ searched.detach()
+
+
+def _widths(data: HeadData, weight_decay: float) -> Tensor:
+    """Return (d + 1, d + 1) symmetric, the inverse root of about what the loss's Hessian is."""
+    features = F.pad(data.features, (0, 1), value=1.0)
+    spread = (features.T @ features).double() / len(data) / data.outputs
+    values, vectors = torch.linalg.eigh(spread + torch.eye(len(spread)) * max(weight_decay, 1e-4))
+    scales: Tensor = (vectors * values.rsqrt()) @ vectors.T
+    return scales.float()
+
+
+def _judged_by(head: Head, data: AnyHeadData, judging: Tensor) -> Iterator[Judged]:
+    for rows, block in data.blocks():
+        logits = torch.from_numpy(head.logits(block.features.numpy()))
+        yield logits[:, None], block, judging[rows, None]
 
 
 # --- all trained heads as one problem -----------------------------------------------------------
 
 
 def train_together(
-    problems: Sequence[Problem], train: HeadData, validation: HeadData | None,
+    problems: Sequence[Problem], train: AnyHeadData, validation: AnyHeadData | None,
     settings: FitSettings, advance: Advance = lambda *_: None,
 ) -> list[FittedHead]:  # fmt: skip
     """Train heads on the same minibatches; each stops by itself and then costs nothing more."""
-    inputs, rows = train.features.shape[1], len(train.features)
+    inputs, rows = train.inputs, len(train)
     candidates = [Candidate(problem, inputs, train.outputs, settings.seed) for problem in problems]
     stack = Stack(candidates)
     optimiser = _optimiser(candidates)
@@ -285,12 +293,11 @@ def train_together(
     for epoch in range(1, settings.epochs + 1):
         sums = torch.zeros(len(stack.candidates))
         noise = _noise(stack.groups, settings.seed, epoch)
-        teaching = torch.stack([c.problem.teaching for c in stack.candidates], dim=1)
-        for chosen in torch.randperm(rows, generator=order).tensor_split(steps):
-            batch = train.rows(chosen)
+        teaching = _side_by_side([c.problem.teaching for c in stack.candidates])
+        for chosen, batch in train.minibatches(steps, order):
             columns = stack.first_layer(batch.features).requires_grad_(True)
             losses = _row_losses(stack.logits(columns, noise), batch, stack.smoothing)
-            weight = teaching[chosen]
+            weight = teaching[chosen].contiguous()  # so that sums keep their order
             each = (losses * weight).sum(dim=0) / weight.sum(dim=0).clamp(min=1e-12)
             each.sum().backward()
             assert columns.grad is not None
@@ -350,7 +357,17 @@ def _noise(
     }
 
 
-def _examine(stack: Stack, validation: HeadData | None, training_loss: Tensor, epoch: int) -> None:
+def _side_by_side(weights: Sequence[Tensor]) -> Tensor:
+    """Return weights (n,) of each head as (n, K), without a copy where all have the same ones."""
+    first = weights[0]
+    if all(weight is first for weight in weights):
+        return first[:, None].expand(-1, len(weights))
+    return torch.stack(list(weights), dim=1)
+
+
+def _examine(
+    stack: Stack, validation: AnyHeadData | None, training_loss: Tensor, epoch: int
+) -> None:
     """Note each head's losses, and keep its weights where its validation loss is the lowest yet."""
     candidates = stack.candidates
     if validation is None:
@@ -358,9 +375,17 @@ def _examine(stack: Stack, validation: HeadData | None, training_loss: Tensor, e
             candidate.best_head, candidate.best_epoch = candidate.head(), epoch
         return
     with torch.no_grad():
-        logits = stack.logits(stack.first_layer(validation.features), None)
-        judging = [c.problem.judging for c in candidates if c.problem.judging is not None]
-        losses, accuracies = _judge(logits, validation, torch.stack(judging, dim=1))
+        judging = _side_by_side(
+            [c.problem.judging for c in candidates if c.problem.judging is not None]
+        )
+        losses, accuracies = _judge(
+            (
+                stack.logits(stack.first_layer(block.features), None),
+                block,
+                judging[rows].contiguous(),
+            )
+            for rows, block in validation.blocks()
+        )
     for i, candidate in enumerate(candidates):
         loss, accuracy = losses[i].item(), accuracies[i].item()
         values = (training_loss[i].item(), loss, accuracy)
@@ -395,33 +420,22 @@ def _row_losses(logits: Tensor, data: HeadData, smoothing: Sequence[float]) -> T
     return F.binary_cross_entropy_with_logits(logits, targets, reduction="none").mean(-1)
 
 
-def _judge(logits: Tensor, data: HeadData, weight: Tensor) -> tuple[Tensor, Tensor]:
-    """Return (K,) losses, means over rows by weight (m, K), and (K,) accuracies of rows judged."""
-    losses = _row_losses(logits, data, [0.0] * logits.shape[1])
-    if data.link == "softmax":
-        right = logits.argmax(dim=-1) == data.targets[:, None]
-    else:
-        right = ((logits > 0) == (data.targets[:, None] > 0.5)).all(dim=-1)
-    judged = (weight > 0).float()
-    return (
-        (losses * weight).sum(dim=0) / weight.sum(dim=0),
-        (right * judged).sum(dim=0) / judged.sum(dim=0),
-    )
+def _judge(parts: Iterable[Judged]) -> tuple[Tensor, Tensor]:
+    """Return (K,) losses, means over rows by weight, and (K,) accuracies of rows judged."""
+    sums = torch.zeros(4, 1, dtype=torch.float64)
+    for logits, data, weight in parts:
+        losses = _row_losses(logits, data, [0.0] * logits.shape[1])
+        if data.link == "softmax":
+            right = logits.argmax(dim=-1) == data.targets[:, None]
+        else:
+            right = ((logits > 0) == (data.targets[:, None] > 0.5)).all(dim=-1)
+        judged = (weight > 0).float()
+        each = losses * weight, weight, right * judged, judged
+        sums = sums + torch.stack([one.sum(dim=0) for one in each])
+    loss, whole, right, judged = sums.float()
+    return loss / whole, right / judged
 
 
-def _class_weights(targets: Tensor, link: Link, outputs: int, wish: str) -> Tensor:
-    """Return (n,) weights, the mean over rows being 1; multi-label rows all weigh the same."""
-    if wish == "none" or (link == "sigmoid" and outputs > 1):
-        return torch.ones(len(targets))
-    labels = targets.reshape(-1).long()
-    counts = torch.bincount(labels, minlength=2).float()
-    present = counts[counts > 0]
-    if wish == "auto" and present.max() <= 3 * present.min():
-        return torch.ones(len(targets))
-    weights = counts.sum() / (len(present) * counts.clamp(min=1))
-    return weights[labels]
-
-
-def _raw(fitted: FittedHead, data: HeadData) -> FittedHead:
+def _raw(fitted: FittedHead, data: AnyHeadData) -> FittedHead:
     fitted.head = fitted.head.taking_raw(data.mean, data.scale)
     return fitted

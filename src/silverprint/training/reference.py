@@ -11,7 +11,7 @@ Together they did best of a dozen detectors (benchmarks/unknown.py). Every writt
 sum beside the probabilities, as `distance`; above the bundle's threshold the answer is "unknown".
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -68,7 +68,13 @@ def class_centres(features: Array, labels: NDArray[Any], classes: int) -> Array:
     Returns:
         (classes, d) float32.
     """
-    centres: Array = _unit(_sums(features, labels, classes)).astype(np.float32)
+    return centres_of_parts([(features, labels)], classes)
+
+
+def centres_of_parts(parts: Iterable[tuple[Array, NDArray[Any]]], classes: int) -> Array:
+    """Return the `class_centres` of features and labels that come in parts."""
+    sums: Any = sum(_sums(features, labels, classes) for features, labels in parts)
+    centres: Array = _unit(sums).astype(np.float32)
     return centres
 
 

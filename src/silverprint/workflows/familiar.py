@@ -7,10 +7,12 @@ from numpy.typing import NDArray
 
 from silverprint.backbones.engines import shipping_engines
 from silverprint.backbones.look import look
+from silverprint.cluster.looking import place_of
 from silverprint.training.progress import Progress
 from silverprint.training.reference import (
     Array,
     Familiar,
+    centres_of_parts,
     class_centres,
     distances_of,
     energies_of,
@@ -25,10 +27,16 @@ ACCEPT = 0.95  # share of known pictures that are answered, unless asked otherwi
 
 def know_the_familiar(run: Training, shipped: dict[str, Array], progress: Progress) -> None:
     """Find where the training pictures lie, and how far from there the held-out ones are."""
-    features, labels = _training_features(run, progress)
-    classes = len(run.dataset.classes)
-    centres = class_centres(features, labels, classes)
-    if run.held_out is not None:  # cross-validated: nothing else is held out
+    classes, rows = len(run.dataset.classes), run.dataset.rows("train")
+    frozen = run.network is None and run.held_out is None
+    stream = run.seen.stream(rows) if frozen else None
+    if stream is not None:
+        labels = run.dataset.labels[rows]
+        centres = centres_of_parts(((part, labels[n]) for n, part in stream.parts()), classes)
+    else:
+        features, labels = _training_features(run, progress)
+        centres = class_centres(features, labels, classes)
+    if run.held_out is not None:  # cross-validated, so few: nothing else is held out
         logits, found = run.held_out, left_out_distances(features, labels, classes)
     else:
         held = shipped["validation"]
@@ -53,6 +61,7 @@ def _training_features(run: Training, progress: Progress) -> tuple[Array, NDArra
     with progress.stage("look as shipped", len(rows), text) as advance:
         seen = look(
             run.prepared, run.preprocessing, run.dataset.sources, run.dataset.names,
-            cache=run.cache, engine=shipping_engines(run.precision), rows=rows, advance=advance,
+            cache=run.cache, engine=shipping_engines(run.precision), rows=rows,
+            place=place_of(run.settings.on), advance=advance,
         )  # fmt: skip
     return seen.features(), run.dataset.labels[rows]

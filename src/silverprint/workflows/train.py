@@ -21,9 +21,9 @@ from silverprint.errors import ConfigError, DataError
 from silverprint.export.bundle import check_output, write_manifest, writing_bundle
 from silverprint.models.stacked_heads import HeadConfig
 from silverprint.recipes.heads import (
+from silverprint.recipes.head_data import AnyHeadData, HeadData, StreamedHeadData
     Advance,
     FittedHead,
-    HeadData,
     best_of,
     cross_validate_heads,
     fit_heads,
@@ -165,19 +165,22 @@ def fit(run: Training, heads: Sequence[HeadConfig], advance: Advance) -> None:
 
 def fit_all(run: Training, heads: Sequence[HeadConfig], advance: Advance) -> list[FittedHead]:
     """Fit all heads, each judged by validation or by cross-validation."""
-    dataset, settings = run.dataset, run.settings.fit_settings()
-    rows = dataset.rows("train")
-    train = HeadData.of(
-        run.seen.features(rows), dataset.labels[rows], run.outputs, run.link, settings
-    )
-    if run.cross_validated:
-        fold_of = _folds(run, rows)
+    settings = run.settings.fit_settings()
+    train = head_data(run, "train")
+    if run.cross_validated and isinstance(train, HeadData):
+        fold_of = _folds(run, run.dataset.rows("train"))
         return cross_validate_heads(heads, train, fold_of, settings, advance)
-    held = dataset.rows("validation")
-    validation = HeadData.of(
-        run.seen.features(held), dataset.labels[held], run.outputs, run.link, settings, train
-    )
-    return fit_heads(heads, train, validation, settings, advance)
+    return fit_heads(heads, train, head_data(run, "validation", train), settings, advance)
+
+
+def head_data(run: Training, split: Split, reference: AnyHeadData | None = None) -> AnyHeadData:
+    """Return a split's features and labels: in memory, or streamed where they are too many."""
+    rows = run.dataset.rows(split)
+    rest = run.dataset.labels[rows], run.outputs, run.link, run.settings.fit_settings(), reference
+    stream = None if run.cross_validated else run.seen.stream(rows)
+    if stream is not None:
+        return StreamedHeadData.of(stream, *rest)
+    return HeadData.of(run.seen.features(rows), *rest)
 
 
 def _folds(run: Training, rows: NDArray[np.int64]) -> NDArray[np.int64]:
