@@ -114,8 +114,11 @@ def test_a_file_is_refused(tmp_path) -> None:
 
 def test_a_place_that_cannot_be_written_is_named(tmp_path) -> None:
     (tmp_path / "file").write_text("")
-    with pytest.raises(ConfigError, match=r"--out .* cannot be written: (not a dir|file exists)"):
-        write(tmp_path / "file" / "bundle")
+    for place in (tmp_path / "file" / "bundle", Path("/proc/bundle"), tmp_path / ("x" * 300)):
+        for call in (check_output, write):
+            with pytest.raises(ConfigError, match=r"--out .* cannot be written: .*name another pl"):
+                call(place)
+    assert names(tmp_path) == ["file"]
 
 
 def test_everyone_may_read_a_bundle(tmp_path) -> None:

@@ -20,15 +20,22 @@ def check_output(path: Path) -> None:
     """Make sure, before any work is done, that a bundle may be written there.
 
     Raises:
-        ConfigError: something else than a bundle or an empty folder is there already.
+        ConfigError: something else than a bundle or an empty folder is there already, or nothing
+            can be written there.
     """
-    if path.is_dir():
-        if not (path / MANIFEST).is_file() and any(path.iterdir()):
-            raise ConfigError(
-                f"--out {path} is a folder with other files in it; give a new or empty one."
-            )
-    elif path.exists():
-        raise ConfigError(f"--out {path} is a file; give the name of a new folder.")
+    try:
+        if path.is_dir():
+            if not (path / MANIFEST).is_file() and any(path.iterdir()):
+                raise ConfigError(
+                    f"--out {path} is a folder with other files in it; give a new or empty one."
+                )
+        elif path.exists():
+            raise ConfigError(f"--out {path} is a file; give the name of a new folder.")
+        above = next(folder for folder in path.resolve().parents if folder.exists())
+        with tempfile.TemporaryDirectory(prefix=f".{path.name}-unfinished-", dir=above):
+            pass  # rights alone do not tell: root has them all, also where nobody can write
+    except OSError as error:
+        raise _unwritable(path, error) from None
 
 
 @contextlib.contextmanager
@@ -44,9 +51,7 @@ def writing_bundle(path: Path) -> Iterator[Path]:
         _remove_what_a_kill_left(path)
         unfinished = Path(tempfile.mkdtemp(prefix=f".{path.name}-unfinished-", dir=path.parent))
     except OSError as error:
-        raise ConfigError(
-            f"--out {path} cannot be written: {(error.strerror or str(error)).lower()}."
-        ) from None
+        raise _unwritable(path, error) from None
     unfinished.chmod(0o755)
     try:
         yield unfinished
@@ -65,6 +70,11 @@ def writing_bundle(path: Path) -> Iterator[Path]:
             unfinished.rename(path)
     finally:
         shutil.rmtree(unfinished, ignore_errors=True)
+
+
+def _unwritable(path: Path, error: OSError) -> ConfigError:
+    reason = (error.strerror or str(error)).lower()
+    return ConfigError(f"--out {path} cannot be written: {reason}; name another place.")
 
 
 def _remove_what_a_kill_left(path: Path) -> None:
