@@ -19,47 +19,35 @@ processor the result is the same to the last bit.
 
 import hashlib
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import nullcontext
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from lightning_fabric import Fabric
 from torch import Tensor, nn
 
 from silverprint.backbones.networks import reload_backbone
 from silverprint.backbones.prepare import PreparedBackbone
-from silverprint.data.augmentation import (
-    DRAWN,
-    POLICIES,
-    Policy,
-    draw,
-    find_policy,
-    mix,
-    vary,
-)
 from silverprint.data.policies import suggest_policy
-from silverprint.errors import ConfigError
 from silverprint.models.head import Head
 from silverprint.models.thawing import (
     Thawed,
-    Unfreeze,
     check_frozen,
     digest_of_frozen,
     let_learn,
     thaw,
 )
+from silverprint.recipes.finetune_inputs import Judge, prepare_inputs
+from silverprint.recipes.finetune_settings import FinetuneSettings
 from silverprint.training.averaging import WeightAverage
-from silverprint.training.checks import Range, check_fields, is_kind
-from silverprint.training.choices import ABOVE_0, Device, Precision
 from silverprint.training.fabric import share_of, start_fabric, total
 from silverprint.training.fitted import FittedNetwork
 from silverprint.training.journal import Journal, Tracker
-from silverprint.training.losses import ClassWeights, Link, correct, row_losses, weigh_classes
+from silverprint.training.losses import Link, correct, row_losses, weigh_classes
 from silverprint.training.memory import kept_memory
 from silverprint.training.optimisers import AdamW, decay_groups
 from silverprint.training.pixels import PixelData
@@ -67,101 +55,11 @@ from silverprint.training.progress import Progress
 from silverprint.training.randomness import own_randomness
 from silverprint.training.run_state import RunState
 from silverprint.training.schedule import set_learning_rate
-from silverprint.training.views import look_at_views
+
+__all__ = ["FinetuneSettings", "finetune", "picture_side"]
 
 EVALUATED_TOGETHER = 64  # pictures
-SAMPLE = 1000  # most training pictures on which the curves' training loss is measured
-LARGER = 8 / 7  # than the network's input: the side of the pictures that crops are taken from
-Metric = Literal["validation loss", "validation accuracy"]
-
-
-@dataclass(frozen=True)
-class FinetuneSettings:
-    """How to fine-tune.
-
-    Attributes:
-        unfreeze: "all", or how many of the last stages learn (see models/stages.py).
-        epochs: passes over the training pictures.
-        learning_rate: the highest, of the last stage.
-        stage_factor: each stage learns this many times as fast as the one after it.
-        head_learning_rate: the highest, of the head.
-        batch_size: pictures a step, of all processes together.
-        weight_decay: decoupled (AdamW), on weights, not on biases and norms.
-        dropout: share of the features silenced.
-        label_smoothing: share of the target spread over all classes.
-        augment: a policy by name; "auto" is what `suggest_policy` says of the classes.
-        views: of each picture, where the front of the network is frozen.
-        warm_up: share of all steps in which the learning rate rises; then it falls along a cosine.
-        average: decay of the moving average of the weights, which is judged and shipped; 0: none.
-        clip: largest norm of the gradient; None for any.
-        accumulate: parts a batch is computed in, one after the other, to need less memory.
-        patience: epochs without a better metric after which training stops; None never stops.
-        metric: what chooses the epoch that ships.
-        precision: of products; "auto" is bf16 where that is faster.
-        device: "auto", "cpu", "cuda" or "mps".
-        seed: of everything random.
-        class_weights: "auto", "balanced" or "none", as for heads.
-    """
-
-    unfreeze: Unfreeze = "all"
-    epochs: int = 5
-    learning_rate: float = 3e-4
-    stage_factor: float = 1.0
-    head_learning_rate: float = 1e-3
-    batch_size: int = 32
-    weight_decay: float = 0.05
-    dropout: float = 0.2
-    label_smoothing: float = 0.1
-    augment: str = "auto"
-    views: int = 4
-    warm_up: float = 0.3
-    average: float = 0.99
-    clip: float | None = None
-    accumulate: int = 1
-    patience: int | None = None
-    metric: Metric = "validation accuracy"
-    precision: Precision = "auto"
-    device: Device = "auto"
-    seed: int = 0
-    class_weights: ClassWeights = "auto"
-
-    def __post_init__(self) -> None:
-        if isinstance(self.unfreeze, str) and self.unfreeze.isdecimal():
-            object.__setattr__(self, "unfreeze", int(self.unfreeze))  # as a command line gives it
-        stages = is_kind(self.unfreeze, int) and 1 <= int(self.unfreeze) <= 1000
-        if self.unfreeze != "all" and not stages:
-            raise ConfigError(
-                f"unfreeze must be all, or how many of the last stages learn, at least 1; got "
-                f"{self.unfreeze!r}."
-            )
-        check_fields(self, CHOICES, RANGES, free=("unfreeze",))
-        if self.augment != "auto":
-            find_policy(self.augment)
-
-
-CHOICES: dict[str, tuple[str, ...]] = {
-    "metric": get_args(Metric),
-    "precision": get_args(Precision),
-    "device": get_args(Device),
-    "class_weights": get_args(ClassWeights),
-}
-RANGES: dict[str, Range] = {
-    "epochs": (int, 1, 100_000, "1..100000"),
-    "learning_rate": (float, ABOVE_0, 10, "0..10, 0 excluded"),
-    "stage_factor": (float, ABOVE_0, 1, "0..1, 0 excluded"),
-    "head_learning_rate": (float, 0, 10, "0..10"),
-    "batch_size": (int, 1, 65536, "1..65536"),
-    "weight_decay": (float, 0, 10, "0..10"),
-    "dropout": (float, 0, 0.99, "0..0.99"),
-    "label_smoothing": (float, 0, 0.99, "0..0.99"),
-    "views": (int, 1, 1000, "1..1000"),
-    "warm_up": (float, 0, 1, "0..1"),
-    "average": (float, 0, 0.99999, "0..0.99999"),
-    "clip": (float, ABOVE_0, 1e6, "0..1000000, 0 excluded"),
-    "accumulate": (int, 1, 65536, "1..65536"),
-    "patience": (int, 1, 100_000, "1..100000"),
-    "seed": (int, 0, 2**31 - 1, "0..2147483647"),
-}
+LARGER = 8 / 7  # than the network's input (256 px for 224): pictures that crops are taken from
 
 
 def picture_side(size: int) -> int:
@@ -212,7 +110,7 @@ def finetune(
         optimiser: Any = fabric.setup_optimizers(_optimiser(thawed, student, settings))
         if settings.augment == "auto":
             settings = replace(settings, augment=suggest_policy(classes, prepared.size)[0])
-        inputs = _inputs(
+        inputs = prepare_inputs(
             thawed, prepared, train, validation, outputs, settings, fabric, folder, progress
         )
         targets = torch.from_numpy(train.targets)
@@ -358,136 +256,6 @@ def _optimiser(
     return AdamW(groups, fused=True)
 
 
-# --- what the network is given ------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class Judge:
-    """Pictures that measure an epoch.
-
-    Attributes:
-        batch: positions among them -> what the student takes.
-        targets: of all of them.
-    """
-
-    batch: Callable[[Tensor], Tensor]
-    targets: Tensor
-
-
-@dataclass(frozen=True)
-class Inputs:
-    """Where batches come from.
-
-    Attributes:
-        training: rows, epoch (from 0), chance -> this process's share of a varied batch, and of its
-            targets.
-        judges: "training", a fixed sample of the training pictures as they are, and "validation".
-    """
-
-    training: Callable[[Tensor, int, torch.Generator], tuple[Tensor, Tensor]]
-    judges: dict[str, Judge]
-
-
-class Pictures:
-    """Pixels as the network takes them, varied or as they are."""
-
-    def __init__(self, data: PixelData, size: int, policy: Policy, fabric: Fabric) -> None:
-        self.size, self.policy, self.fabric = size, policy, fabric
-        self.pixels = data.pixels
-        self.targets = torch.from_numpy(data.targets).to(fabric.device)
-
-    def plain(self, rows: Tensor) -> Tensor:
-        """Return (n, 3, S, S) as they are."""
-        pixels = self._read(rows)
-        if pixels.shape[-1] == self.size:
-            return pixels.contiguous(memory_format=torch.channels_last)
-        return self._varied(pixels, POLICIES["none"], torch.zeros(len(rows), len(DRAWN)))
-
-    def varied(self, rows: Tensor, chance: torch.Generator) -> Tensor:
-        """Return (n, 3, S, S), each changed by the policy, but not mixed."""
-        return self._varied(self._read(rows), self.policy, draw(len(rows), chance))
-
-    def batch(self, rows: Tensor, chance: torch.Generator, outputs: int) -> tuple[Tensor, Tensor]:
-        """Return this process's share of a varied and mixed batch, and of its targets."""
-        targets = self.targets[rows.to(self.targets.device)]
-        drawn = draw(len(rows), chance)
-        if not self.policy.mixes:
-            own = self._read(share_of(rows, self.fabric))
-            varied = self._varied(own, self.policy, share_of(drawn, self.fabric))
-            return varied, share_of(targets, self.fabric)
-        if not targets.is_floating_point():
-            targets = F.one_hot(targets, outputs).float()
-        varied = self._varied(self._read(rows), self.policy, drawn)
-        mixed, targets = mix(varied, targets, self.policy, chance)
-        return share_of(mixed, self.fabric), share_of(targets, self.fabric)
-
-    def _read(self, rows: Tensor) -> Tensor:
-        chosen = np.ascontiguousarray(self.pixels[rows.numpy()])
-        return torch.from_numpy(chosen).to(self.fabric.device)
-
-    def _varied(self, pixels: Tensor, policy: Policy, drawn: Tensor) -> Tensor:
-        varied = vary(pixels, policy, drawn, self.size)
-        return varied.contiguous(memory_format=torch.channels_last)
-
-
-def _inputs(
-    thawed: Thawed, prepared: PreparedBackbone, train: PixelData, validation: PixelData,
-    outputs: int, settings: FinetuneSettings, fabric: Fabric, folder: Path, progress: Progress,
-) -> Inputs:  # fmt: skip
-    """Pixels, varied anew for each batch; or views that the frozen stages have seen once."""
-    policy = find_policy(settings.augment)
-    pictures = Pictures(train, prepared.size, policy, fabric)
-    held = Pictures(validation, prepared.size, policy, fabric)
-    sample = _sample(len(train), min(len(validation), SAMPLE), settings.seed)
-    if thawed.front is None:
-        judges = {
-            "training": Judge(lambda rows: pictures.plain(sample[rows]), pictures.targets[sample]),
-            "validation": Judge(held.plain, held.targets),
-        }
-        return Inputs(lambda rows, _, chance: pictures.batch(rows, chance, outputs), judges)
-    front = thawed.front.to(fabric.device)
-
-    def look(pixels: Tensor) -> Tensor:
-        with fabric.autocast():
-            activations: Tensor = front(pixels)
-        return activations
-
-    looks: dict[str, tuple[Any, int, int]] = {
-        "training": (lambda rows, _: look(pictures.plain(sample[rows])), len(sample), 0),
-        "validation": (lambda rows, _: look(held.plain(rows)), len(validation), 0),
-        "views": (
-            lambda rows, chance: look(pictures.varied(rows, chance)), len(train), settings.views
-        ),
-    }  # fmt: skip
-    key = f"{prepared.key} {settings}"
-    many = sum(count * max(views, 1) for _, count, views in looks.values())
-    title = f"looking at {settings.views} views"
-    # The first process looks; the others then find everything in the files.
-    with progress.stage("views", many, title) as advance, fabric.rank_zero_first():
-        seen = {
-            name: look_at_views(
-                way, count, views, settings.seed, folder / f"{name}.activations",
-                key=key, advance=advance,
-            )
-            for name, (way, count, views) in looks.items()
-        }  # fmt: skip
-
-    def stored(rows: Tensor, epoch: int, _: torch.Generator) -> tuple[Tensor, Tensor]:
-        own = share_of(rows, fabric)
-        return seen["views"].of(own, epoch).to(fabric.device), pictures.targets[own]
-
-    judges = {
-        "training": Judge(lambda rows: seen["training"].of(rows, 0), pictures.targets[sample]),
-        "validation": Judge(lambda rows: seen["validation"].of(rows, 0), held.targets),
-    }
-    return Inputs(stored, judges)
-
-
-def _sample(rows: int, count: int, seed: int) -> Tensor:
-    chosen = torch.randperm(rows, generator=torch.Generator().manual_seed(seed))[:count]
-    return chosen.sort().values
-
-
 def _title(thawed: Thawed) -> str:
     which = f"{len(thawed.stages)} of {thawed.total} stages"
     return f"fine-tuning {which if len(thawed.stages) < thawed.total else 'everything'}"
@@ -516,9 +284,6 @@ def _measure(model: Any, judges: dict[str, Judge], link: Link, fabric: Fabric) -
         loss, accuracy = (total(sums, fabric) / len(judge.targets)).tolist()
         measures |= {f"{name} loss": loss, f"{name} accuracy": accuracy}
     return measures
-
-
-# --- the run ------------------------------------------------------------------------------------
 
 
 def _state(

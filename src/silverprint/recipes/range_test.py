@@ -25,7 +25,8 @@ from silverprint.models.head import Head
 from silverprint.models.network import initialise
 from silverprint.models.stacked_heads import HeadConfig
 from silverprint.models.thawing import let_learn, thaw
-from silverprint.recipes.finetune import FinetuneSettings, Student
+from silverprint.recipes.finetune import Student
+from silverprint.recipes.finetune_settings import FinetuneSettings
 from silverprint.recipes.heads import STEPS, FitSettings, HeadData
 from silverprint.recipes.scratch import (
     ScratchSettings,

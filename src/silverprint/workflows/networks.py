@@ -32,10 +32,9 @@ from silverprint.workflows.settings import TrainSettings
 from silverprint.workflows.settle import leaks, settle
 
 if TYPE_CHECKING:
-    from silverprint.recipes.finetune import FinetuneSettings
+    from silverprint.recipes.finetune_settings import FinetuneSettings
     from silverprint.recipes.scratch_settings import ScratchSettings
 
-SPARE = 8 / 7  # of the network's input: 256 px for 224
 LARGEST_SIDE = 64  # pixels; what larger pictures are reduced to, unless a size is asked for
 
 
@@ -134,10 +133,11 @@ def read_large(run: Training, folder: Path, progress: Progress) -> dict[str, Pix
     Pictures to learn from are kept a little larger than the network's input, so that a crop of them
     loses nothing; those that judge are exactly as they ship.
     """
+    from silverprint.recipes.finetune import picture_side
     from silverprint.training.pixels import load_pixels
 
     size = run.preprocessing.size
-    sides = {"train": min(round(size * SPARE), 2048), "validation": size}
+    sides = {"train": min(picture_side(size), 2048), "validation": size}
     rows = {split: run.dataset.rows(split) for split in ("train", "validation")}
     parts, count = {}, sum(map(len, rows.values()))
     with progress.stage("pixels", count, f"reading {count:,} pictures") as advance:
@@ -169,6 +169,12 @@ def train_pretrained(
 
 def natural_size(dataset: Dataset) -> int:
     """Return the side that the pictures have, made even, within 16 to LARGEST_SIDE pixels."""
+    longest = longest_side(dataset)
+    return min(max(longest + longest % 2, 16), LARGEST_SIDE) if longest else LARGEST_SIDE
+
+
+def longest_side(dataset: Dataset) -> int:
+    """Return the longest side of some of the pictures, as soon as that is LARGEST_SIDE or more."""
     longest = 0
     step = max(1, len(dataset) // 64)
     for source, name in zip(dataset.sources[::step], dataset.names[::step], strict=True):
@@ -178,7 +184,7 @@ def natural_size(dataset: Dataset) -> int:
             continue
         if longest >= LARGEST_SIDE:
             break
-    return min(max(longest + longest % 2, 16), LARGEST_SIDE) if longest else LARGEST_SIDE
+    return longest
 
 
 def targets_of(run: Training, rows: NDArray[np.int64]) -> NDArray[Any]:

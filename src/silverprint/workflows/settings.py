@@ -15,7 +15,7 @@ from silverprint.training.checks import Range, check_fields
 if TYPE_CHECKING:
     from silverprint.models.network import Initialisation
     from silverprint.models.stacked_heads import HeadConfig
-    from silverprint.recipes.finetune import FinetuneSettings
+    from silverprint.recipes.finetune_settings import FinetuneSettings
     from silverprint.recipes.heads import FitSettings
     from silverprint.recipes.scratch import ScratchSettings
 
@@ -152,7 +152,7 @@ class TrainSettings:
             from silverprint.recipes.scratch import ScratchSettings
 
             return cls(**given, scratch=ScratchSettings(**chosen))
-        from silverprint.recipes.finetune import FinetuneSettings
+        from silverprint.recipes.finetune_settings import FinetuneSettings
 
         return cls(**given, finetuning=FinetuneSettings(**chosen))
 
@@ -236,7 +236,7 @@ def _recipe_keywords(from_scratch: bool, finetune: bool) -> dict[str, str]:
 
         return {field.name: field.name for field in dataclasses.fields(ScratchSettings)}
     if finetune:
-        from silverprint.recipes.finetune import FinetuneSettings
+        from silverprint.recipes.finetune_settings import FinetuneSettings
 
         heads = {field.name for field in dataclasses.fields(TrainSettings)}
         names = [field.name for field in dataclasses.fields(FinetuneSettings)]
