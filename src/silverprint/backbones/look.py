@@ -24,6 +24,7 @@ from numpy.typing import NDArray
 from silverprint.backbones.cache import FeatureCache, FeaturesGoneError, beyond_memory
 from silverprint.backbones.engines import Engine, batch_of, engine_candidates, make_engine
 from silverprint.backbones.graphs import preprocess_graph
+from silverprint.backbones.packs import DigestList, digest_table
 from silverprint.backbones.prepare import PreparedBackbone
 from silverprint.backbones.quantise import CALIBRATION_PICTURES, quantise
 from silverprint.backbones.stream import FeatureStream
@@ -41,6 +42,7 @@ from silverprint.runtime.preprocessing import Preprocessing
 
 WINDOW = 4  # batches of decoded pictures that may be in memory
 _Result = TypeVar("_Result")
+CLAIMS = 2**16  # pictures that were run last, of which none is run again
 SAMPLE = 16  # pictures that tell which engine has seen a dataset before
 ATTEMPTS = 3  # to gather features while other runs delete some
 INTERPRETATION = 2  # part of the key: raise it when the same bytes would give other pixels
@@ -65,7 +67,7 @@ class Look:
 
     engine: str
     rows: NDArray[np.int64]
-    digests: list[bytes]
+    digests: Sequence[bytes]
     refused: list[tuple[str, str]] = field(default_factory=list)
     looked: int = 0
     notices: list[str] = field(default_factory=list)
@@ -112,7 +114,7 @@ class Look:
         assert self.again is not None
         if not beyond_memory(len(positions), self.cache.dimension):
             return None
-        digests = [self.digests[position] for position in positions]
+        digests = digest_table(self.digests)[positions]
         try:
             return self.cache.stream(digests)
         except FeaturesGoneError:
@@ -142,11 +144,11 @@ def join_looks(first: Look, *others: Look) -> Look:
     order = np.argsort(rows)
     numbers = [np.full(len(part.rows), number) for number, part in enumerate(parts)]
     places = [np.arange(len(part.rows)) for part in parts]
-    digests = [digest for part in parts for digest in part.digests]
+    digests = np.concatenate([digest_table(part.digests) for part in parts])
     return Look(
         first.engine,
         rows[order],
-        [digests[position] for position in order],
+        DigestList(row.tobytes() for row in digests[order]),
         refused=[refusal for part in parts for refusal in part.refused],
         looked=sum(part.looked for part in parts),
         notices=list(dict.fromkeys(notice for part in parts for notice in part.notices)),
@@ -417,19 +419,21 @@ class Network:
     """An engine that is made and verified when the first pictures come, and runs each picture once.
 
     Safe to call from many threads.
+
+    Attributes:
+        prepared: the network's files.
+        engine: the engine, once it was made.
     """
 
-    def __init__(self, engine: str, prepared: PreparedBackbone, probe: Probe) -> None:
+    def __init__(
+        self, name: str, prepared: PreparedBackbone, probe: Probe, engine: Engine | None = None
+    ) -> None:
         self.prepared = prepared
-        self._name = engine
+        self.engine = engine
+        self._name = name
         self._probe = probe
-        self._engine: Engine | None = None
         self._lock = threading.Lock()
-        self._claimed: set[bytes] = set()
-
-    def forget(self) -> None:
-        """Run pictures once more when they come again: what came of them may have been lost."""
-        self._claimed.clear()
+        self._claimed: dict[bytes, None] = {}
 
     def run(self, pictures: Sequence[Seen]) -> dict[bytes, NDArray[np.float32]]:
         """Return the features of those pictures that nobody has run yet."""
@@ -438,15 +442,18 @@ class Network:
             for picture in pictures:
                 if picture.pixels is not None and picture.digest not in self._claimed:
                     new[picture.digest] = picture.pixels
-            self._claimed.update(new)
+            self._claimed.update(dict.fromkeys(new))
+            # The cache knows older ones; pictures that were read before it did are few.
+            for digest in list(islice(self._claimed, max(0, len(self._claimed) - CLAIMS))):
+                del self._claimed[digest]
             if not new:
                 return {}
             pixels = np.stack(list(new.values()))
-            if self._engine is None:
+            if self.engine is None:
                 engine = make_engine(self._name, self.prepared)
                 verify_engine(engine, self.prepared, self._probe)
-                self._engine = engine
-        return dict(zip(new, self._engine.features(pixels), strict=True))
+                self.engine = engine
+        return dict(zip(new, self.engine.features(pixels), strict=True))
 
 
 def _look_with(
@@ -460,7 +467,8 @@ def _look_with(
     advance: Callable[[int], None],
 ) -> Look:
     network = Network(engine_name, prepared, probe)
-    result = Look(engine_name, rows, [], cache=cache)
+    digests = DigestList()
+    result = Look(engine_name, rows, digests, cache=cache)
     readable: list[int] = []
     try:
         for pictures, features in place.passes(engine_name, reader, network, rows, cache):
@@ -469,7 +477,7 @@ def _look_with(
                     result.refused.append((seen.error.file, seen.error.reason))
                 else:
                     readable.append(seen.row)
-                    result.digests.append(seen.digest)
+                    digests.append(seen.digest)
             cache.add(features.keys(), features.values())
             result.looked += len(features)
             advance(len(pictures))

@@ -18,6 +18,7 @@ from silverprint.cli import (
     evaluate,
     explain,
     export,
+    features,
     generate,
     kernels,
     predict,
@@ -48,6 +49,7 @@ app.command("compare")(compare.compare)
 app.command("predict")(predict.predict)
 app.command("evaluate")(evaluate.evaluate)
 app.command("export")(export.export)
+app.command("features")(features.features)
 app.command("serve")(serve.serve)
 app.command("audit")(audit.audit)
 app.command("explain")(explain.explain)

@@ -29,6 +29,7 @@ def audit(
     label_separator: Annotated[str | None, typer.Option(help="Between several labels in one cell.", rich_help_panel=Data)] = None,
     engine: Annotated[str, typer.Option(help="As for train.")] = "auto",
     seed: Annotated[int, typer.Option(help="Of the folds.")] = 0,
+    on: Annotated[str | None, typer.Option(help="A Ray cluster that looks at the pictures: ray (this machine), auto, HOST:PORT or ray://HOST:10001.", show_default=False)] = None,
     cache_limit: Annotated[str | None, typer.Option(help="What the feature cache may keep, such as 20GB.", show_default="20GB")] = None,
     json: Annotated[bool, typer.Option("--json", help="Print one JSON object to stdout.")] = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress.")] = False,
@@ -67,7 +68,7 @@ def audit(
         from silverprint.workflows.audit_page import write_audit
         from silverprint.workflows.settings import TrainSettings
 
-    settings: dict[str, Any] = {"engine": engine, "seed": seed}
+    settings: dict[str, Any] = {"engine": engine, "seed": seed, "on": on}
     if cache_limit is not None:
         settings["cache_limit"] = size_in_bytes(cache_limit)
     found = run_audit(dataset, TrainSettings.of(**settings), progress)

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from silverprint.backbones.registry import DEFAULT_BACKBONE
+from silverprint.cluster.session import check_place
 from silverprint.errors import ConfigError, closest
 from silverprint.runtime.preprocessing import Fit, Preprocessing
 from silverprint.training.checks import Range, check_fields
@@ -29,9 +30,9 @@ RANGES: dict[str, Range] = {
     "seed": (int, 0, 2**31 - 1, "0..2147483647"),
     "cache_limit": (int, 0, 2**63, "0 bytes and more"),
 }
-FREE = ("weights", "scratch", "finetuning")  # fields that are checked elsewhere
+FREE = ("weights", "on", "scratch", "finetuning")  # fields that are checked elsewhere
 LISTS = ("widths",)  # settings of a recipe that are lists
-OF_PRETRAINED = ("backbone", "weights", "backbone_options", "engine", "hidden_size", "folds")
+OF_PRETRAINED = ("backbone", "weights", "backbone_options", "engine", "hidden_size", "folds", "on")
 SHARED = ("seed", "class_weights")  # what a recipe takes and what is settled outside of it
 
 
@@ -64,6 +65,7 @@ class TrainSettings:
         cache_limit: bytes that the feature cache may keep on disk.
         track: "tensorboard" or "mlflow" to follow the training of a network there too.
         fresh: forget what an earlier, stopped run with the same settings left.
+        on: a Ray cluster that looks at the pictures: "ray", "auto", HOST:PORT or ray://HOST:PORT.
         scratch: how to train a network from nothing, instead of heads on a pretrained one.
         finetuning: how to train the pretrained network itself after its head.
     """
@@ -91,12 +93,15 @@ class TrainSettings:
     cache_limit: int = 20 * 2**30
     track: Literal["tensorboard", "mlflow"] | None = None
     fresh: bool = False
+    on: str | None = None
     scratch: "ScratchSettings | None" = None
     finetuning: "FinetuneSettings | None" = None
 
     def __post_init__(self) -> None:
         check_fields(self, CHOICES, RANGES, free=FREE)
         Preprocessing(224 if self.size is None else self.size, self.fit)  # checks both
+        if self.on is not None:
+            check_place(self.on)
 
     @classmethod
     def of(
@@ -206,7 +211,7 @@ class TrainSettings:
         for name in ("scratch", "finetuning", "track"):
             if plain[name] is None:
                 del plain[name]
-        del plain["fresh"]
+        del plain["fresh"], plain["on"]
         plain["weights"] = None if self.weights is None else self.weights.name
         plain["backbone_options"] = dict(self.backbone_options)
         return plain

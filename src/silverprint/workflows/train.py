@@ -11,17 +11,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from silverprint.backbones.cache import trim
-from silverprint.backbones.engines import engine_candidates, shipping_engines
+from silverprint.backbones.engines import shipping_engines
 from silverprint.backbones.look import Look, join_looks, look
 from silverprint.backbones.prepare import PreparedBackbone, prepare_backbone
 from silverprint.backbones.registry import choose_backbone
+from silverprint.cluster.looking import place_of
 from silverprint.data.splits import folds
 from silverprint.data.table import SPLITS, Dataset, Split
 from silverprint.errors import ConfigError, DataError
 from silverprint.export.bundle import check_output, write_manifest, writing_bundle
 from silverprint.models.stacked_heads import HeadConfig
-from silverprint.recipes.heads import (
 from silverprint.recipes.head_data import AnyHeadData, HeadData, StreamedHeadData
+from silverprint.recipes.heads import (
     Advance,
     FittedHead,
     best_of,
@@ -126,30 +127,38 @@ def look_once(
 ) -> tuple[Look, PreparedBackbone, Preprocessing]:
     """Run every picture through the frozen network once; return what was seen, and by what."""
     cache = cache_folder()
-    engine_candidates(settings.engine)  # an impossible one is refused before any work
-    with progress.stage("prepare"):
-        options = dict(settings.backbone_options)
-        choice = choose_backbone(settings.backbone, settings.weights, options)
-        prepared = prepare_backbone(choice, cache, settings.size, progress.say)
-    preprocessing = Preprocessing(
-        size=prepared.size, fit=settings.fit, mean=prepared.mean, std=prepared.std
-    )
+    place = place_of(settings.on)
+    engines = place.candidates(settings.engine)  # an impossible one is refused before any work
+    prepared, preprocessing = frozen_network(settings, progress)
     looks: list[Look] = []
     with progress.stage("look", len(dataset), f"looking at {len(dataset):,} pictures") as advance:
         taught, held = dataset.rows("train"), _held_out(dataset)
         if len(taught):
             looks.append(look(
                 prepared, preprocessing, dataset.sources, dataset.names,
-                cache=cache, engine=settings.engine, rows=taught, advance=advance,
+                cache=cache, engine=engines, rows=taught, place=place, advance=advance,
             ))  # fmt: skip
         if len(held):  # they judge what ships, so they are looked at as it ships, and only so
             int8 = bool(looks) and looks[0].engine.endswith("int8")
             looks.append(look(
                 prepared, preprocessing, dataset.sources, dataset.names, cache=cache,
                 engine=shipping_engines("int8" if int8 else "f32"), rows=held, exact=True,
-                advance=advance,
+                place=place, advance=advance,
             ))  # fmt: skip
     return (looks[0] if len(looks) == 1 else join_looks(*looks)), prepared, preprocessing
+
+
+def frozen_network(
+    settings: TrainSettings, progress: Progress
+) -> tuple[PreparedBackbone, Preprocessing]:
+    """Return the network that looks, and how pictures become its input."""
+    with progress.stage("prepare"):
+        options = dict(settings.backbone_options)
+        choice = choose_backbone(settings.backbone, settings.weights, options)
+        prepared = prepare_backbone(choice, cache_folder(), settings.size, progress.say)
+    return prepared, Preprocessing(
+        size=prepared.size, fit=settings.fit, mean=prepared.mean, std=prepared.std
+    )
 
 
 def fit(run: Training, heads: Sequence[HeadConfig], advance: Advance) -> None:
@@ -215,7 +224,7 @@ def look_as_shipped(run: Training, progress: Progress) -> dict[str, NDArray[np.f
         seen = look(
             run.prepared, run.preprocessing, run.dataset.sources, run.dataset.names,
             cache=run.cache, engine=shipping_engines(run.precision), rows=rows, exact=True,
-            advance=advance,
+            place=place_of(run.settings.on), advance=advance,
         )  # fmt: skip
     if seen.refused:
         file, reason = seen.refused[0]
