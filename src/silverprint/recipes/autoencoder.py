@@ -31,11 +31,10 @@ from torch import Tensor
 from silverprint.errors import ConfigError
 from silverprint.models.autoencoders import Autoencoder, build_autoencoder
 from silverprint.recipes.autoencoder_settings import AutoencoderSettings
-from silverprint.recipes.scratch import clip
 from silverprint.runtime.noise import drawn_shape, spoil
 from silverprint.training.fabric import start_fabric
 from silverprint.training.journal import Journal
-from silverprint.training.optimisers import AdamW
+from silverprint.training.optimisers import AdamW, clip
 from silverprint.training.progress import Advance
 from silverprint.training.randomness import order_of_epoch, own_randomness
 from silverprint.training.run_state import RunState

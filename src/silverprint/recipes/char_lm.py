@@ -36,7 +36,7 @@ from silverprint.runtime.text import run_up, side_by_side
 from silverprint.training.averaging import WeightAverage
 from silverprint.training.fabric import start_fabric
 from silverprint.training.journal import Journal
-from silverprint.training.optimisers import AdamW, decay_groups
+from silverprint.training.optimisers import AdamW, clip, decay_groups
 from silverprint.training.progress import Advance
 from silverprint.training.randomness import own_randomness
 from silverprint.training.run_state import RunState
@@ -148,8 +148,7 @@ def learn_for_an_epoch(
         loss = F.cross_entropy(logits.flatten(0, 1).float(), expected.flatten())
         loss.backward()
         state.losses[step] = loss.detach()
-        if settings.clip is not None:
-            nn.utils.clip_grad_norm_(reader.parameters(), settings.clip)
+        clip(reader.parameters(), settings.clip)
         state.optimiser.step()
         reader.zero_grad()
         if state.average is not None:

@@ -27,11 +27,11 @@ from torch import Tensor, nn
 from silverprint.errors import ConfigError
 from silverprint.models.gan import Discriminator, Generator, build_gan
 from silverprint.recipes.gan_settings import GanSettings
-from silverprint.recipes.scratch import Pictures
 from silverprint.training.averaging import WeightAverage
 from silverprint.training.fabric import start_fabric
 from silverprint.training.journal import Journal, Tracker
 from silverprint.training.optimisers import AdamW
+from silverprint.training.pictures import Pictures
 from silverprint.training.pixels import PixelData
 from silverprint.training.progress import Advance
 from silverprint.training.randomness import order_of_epoch, own_randomness

@@ -31,14 +31,13 @@ from silverprint.recipes.heads import STEPS, FitSettings, HeadData
 from silverprint.recipes.scratch import (
     ScratchSettings,
     WithClassifier,
-    clip,
     optimiser_of,
     regularise,
 )
 from silverprint.training.choices import Device, Precision
 from silverprint.training.fabric import start_fabric
 from silverprint.training.losses import ClassWeights, Link, row_losses, weigh_classes
-from silverprint.training.optimisers import AdamW, decay_groups
+from silverprint.training.optimisers import AdamW, clip, decay_groups
 from silverprint.training.pixels import PixelData
 from silverprint.training.progress import Advance
 from silverprint.training.randomness import own_randomness

@@ -13,7 +13,7 @@ processor the result is the same to the last bit.
 """
 
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from dataclasses import asdict, dataclass
 from functools import partial
@@ -37,7 +37,8 @@ from silverprint.training.fabric import share_of, start_fabric, total
 from silverprint.training.fitted import FittedNetwork
 from silverprint.training.journal import Journal, Tracker
 from silverprint.training.losses import Link, correct, row_losses, weigh_classes
-from silverprint.training.optimisers import AdamW, decay_groups
+from silverprint.training.optimisers import AdamW, clip, decay_groups
+from silverprint.training.pictures import Pictures
 from silverprint.training.pixels import PixelData
 from silverprint.training.progress import Advance
 from silverprint.training.randomness import order_of_epoch, own_randomness
@@ -170,47 +171,6 @@ def learn_for_an_epoch(
         "seconds": seconds,
         "pictures per second": len(lesson.pictures) * (1 - skipped / steps) / seconds,
     }
-
-
-@dataclass(frozen=True)
-class Pictures:
-    """Pictures on the device, all or a batch of them.
-
-    Attributes:
-        pixels: (n, C, S, S) uint8, or float32 on the scale 0..255.
-        targets: as for the loss.
-    """
-
-    pixels: Tensor
-    targets: Tensor
-
-    @classmethod
-    def on(cls, device: torch.device, data: PixelData) -> "Pictures":
-        """Copy all of them to the device."""
-        return cls(torch.as_tensor(data.pixels, device=device),
-                   torch.as_tensor(data.targets, device=device))  # fmt: skip
-
-    def __len__(self) -> int:
-        return len(self.pixels)
-
-    def take(self, rows: Tensor) -> "Pictures":
-        """Return these rows."""
-        rows = rows.to(self.pixels.device)
-        return Pictures(self.pixels.index_select(0, rows), self.targets.index_select(0, rows))
-
-    def share(self, fabric: Fabric) -> "Pictures":
-        """Return this process's part."""
-        if fabric.world_size == 1:
-            return self
-        return Pictures(share_of(self.pixels, fabric), share_of(self.targets, fabric))
-
-    def split(self, parts: int) -> list["Pictures"]:
-        """Return equal parts, none of them empty."""
-        parts = min(parts, len(self))
-        if parts <= 1:
-            return [self]
-        pairs = zip(self.pixels.tensor_split(parts), self.targets.tensor_split(parts), strict=True)
-        return [Pictures(pixels, targets) for pixels, targets in pairs]
 
 
 @dataclass(frozen=True)
@@ -361,12 +321,6 @@ def regularise(network: nn.Module, settings: ScratchSettings) -> None:
             if parameter.dim() > 1 and parameter.grad is not None:
                 parameter.grad.add_(parameter.detach().sign(), alpha=settings.l1)
     clip(network.parameters(), settings.clip)
-
-
-def clip(parameters: Iterable[nn.Parameter], most: float | None) -> None:
-    """Bound the norm of the whole gradient; None lets it be."""
-    if most is not None:
-        torch.nn.utils.clip_grad_norm_([p for p in parameters if p.grad is not None], most)
 
 
 def judge(model: nn.Module, lesson: Lesson) -> dict[str, float]:

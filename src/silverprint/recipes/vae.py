@@ -24,12 +24,12 @@ from torch import Tensor
 
 from silverprint.models.shapes import VaeShape
 from silverprint.models.vae import Terms, Vae
-from silverprint.recipes.scratch import Pictures, clip
 from silverprint.recipes.vae_settings import VaeSettings
 from silverprint.training.averaging import WeightAverage
 from silverprint.training.fabric import share_of, start_fabric, total
 from silverprint.training.journal import Journal
-from silverprint.training.optimisers import AdamW, decay_groups
+from silverprint.training.optimisers import AdamW, clip, decay_groups
+from silverprint.training.pictures import Pictures
 from silverprint.training.pixels import PixelData
 from silverprint.training.progress import Advance
 from silverprint.training.randomness import order_of_epoch, own_randomness

@@ -1,4 +1,4 @@
-"""torch's optimisers without the import of its compiler, and what of a network decays.
+"""torch's optimisers without the import of its compiler; what decays, and how far a step may go.
 
 The first optimiser of a process imports `torch._dynamo`, close to a second of Python, only to mark
 three methods as not to be compiled. Nothing is compiled here, so the methods are taken without the
@@ -19,6 +19,12 @@ def decay_groups(parameters: Iterable[nn.Parameter], weight_decay: float) -> lis
         {"params": [one for one in learning if one.dim() > 1], "weight_decay": weight_decay},
         {"params": [one for one in learning if one.dim() <= 1], "weight_decay": 0.0},
     ]
+
+
+def clip(parameters: Iterable[nn.Parameter], most: float | None) -> None:
+    """Bound the norm of the whole gradient; None lets it be."""
+    if most is not None:
+        torch.nn.utils.clip_grad_norm_([p for p in parameters if p.grad is not None], most)
 
 
 def _unmarked(method: Callable[..., Any]) -> Callable[..., Any]:
