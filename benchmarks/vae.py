@@ -68,7 +68,7 @@ def main() -> None:
             judge = ("--from-scratch", "--model", "cnn", "--out", classifier, "--quiet")
             timed([PROGRAM, "train", options.data, *judge], folder / "cache")
         vae = load(bundle)
-        digits, labels = test_digits(options.data)
+        digits, labels = held_out_digits(options.data)
         print("## A variational autoencoder of digits\n")
         print(likelihood(vae, digits, options.digits, options.fewer))
         print(f"\n{told} {cost(vae)}\n")
@@ -100,8 +100,8 @@ def load(bundle: Path) -> Vae:
     return vae.to(memory_format=torch.channels_last).eval()
 
 
-def test_digits(data: str) -> tuple[torch.Tensor, np.ndarray]:
-    """Return (n, 1, 28, 28) uint8 and labels."""
+def held_out_digits(data: str) -> tuple[torch.Tensor, np.ndarray]:
+    """Return the digits of the test split, (n, 1, 28, 28) uint8, and their labels."""
     dataset = read(data)
     rows = dataset.rows("test")
     pixels = np.stack([np.asarray(dataset.sources[row]) for row in rows])[:, None]
