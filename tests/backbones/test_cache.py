@@ -14,6 +14,7 @@ from safetensors.numpy import load_file
 
 from silverprint.backbones import cache as module
 from silverprint.backbones.cache import FeatureCache, FeaturesGoneError, trim
+from silverprint.backbones.packs import DigestList, digest_table
 from silverprint.errors import BackboneError
 
 DIMENSION = 5
@@ -409,3 +410,19 @@ def test_trim_removes_what_kills_left_after_a_day(tmp_path) -> None:
 
 def test_trim_of_nothing(tmp_path) -> None:
     assert trim(tmp_path / "nowhere", 0) == 0
+
+
+# ---- a list of digests ----
+
+
+def test_a_list_of_digests_is_one() -> None:
+    plain = [digest(n) for n in range(5)]
+    packed_list = DigestList(plain[:4])
+    packed_list.append(plain[4])
+    assert list(packed_list) == plain
+    assert packed_list[-1] == plain[-1]
+    assert list(packed_list[1:4:2]) == plain[1:4:2]
+    np.testing.assert_array_equal(digest_table(packed_list), digest_table(plain))
+    with pytest.raises(IndexError):
+        packed_list[5]
+    assert list(DigestList()) == []

@@ -388,3 +388,30 @@ def test_looks_at_different_rows_join_in_their_order(looked_at, engine, tmp_path
     for positions in ([5, 2, 3], [3, 1], [0]):  # of both looks, and of one alone
         found = joined.features(np.array(positions))
         np.testing.assert_array_equal(found, everything[positions])
+
+
+def test_many_pictures_beyond_those_run_last_pass_once(looked_at, engine, monkeypatch) -> None:
+    monkeypatch.setattr(module, "CLAIMS", 2 * WINDOW * engine.batch)
+    sources = [array(i % 1500) for i in range(3000)]
+    seen = looked_at(sources)
+    assert seen.looked == len(engine.seen) == 1500
+    np.testing.assert_array_equal(seen.features()[1500:], seen.features()[:1500])
+
+
+@pytest.mark.usefixtures("engine")
+def test_beyond_memory_features_are_streamed(looked_at, monkeypatch) -> None:
+    sources = [array(i) for i in range(600)]
+    seen = looked_at(sources)
+    assert seen.stream(np.arange(600)) is None
+    monkeypatch.setattr("silverprint.backbones.cache.MEMORY_LIMIT", 599 * 12 * 4)
+    joined = join_looks(looked_at(sources, rows=np.arange(1, 600)), looked_at(sources[:1]))
+    assert joined.stream(np.arange(600)) is None, "from two looks"
+    for one in (seen, joined):
+        some = np.arange(599, -1, -1) if one is seen else np.repeat(np.arange(1, 600), 2)
+        stream = one.stream(some)
+        result = np.zeros((len(some), 12), np.float32)
+        for positions, features in stream.parts():
+            result[positions] = features
+        np.testing.assert_array_equal(result, expected([sources[row] for row in some]))
+    trim(cache_folder(), 0)
+    assert seen.stream(np.arange(600)).shape == (600, 12), "evicted ones are looked at again"

@@ -127,8 +127,11 @@ class FeatureCache:
             except FeaturesGoneError:
                 raise gone from None
 
-    def stream(self, digests: Sequence[bytes]) -> FeatureStream:
+    def stream(self, digests: Sequence[bytes] | NDArray[np.uint8]) -> FeatureStream:
         """Return what reads features (n, d) in blocks; all must be present.
+
+        Args:
+            digests: n of them, or a table (n, 32).
 
         Raises:
             FeaturesGoneError: some are no longer on disk.

@@ -16,7 +16,7 @@ import tempfile
 from collections.abc import Iterable, Sequence
 from itertools import accumulate
 from pathlib import Path
-from typing import Any
+from typing import Any, overload
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,6 +25,7 @@ from silverprint.errors import BackboneError
 
 BLOCK = 256  # rows that are read, verified and shuffled together
 LARGEST_HEADER = 2**16
+FOUND = 2**20  # digests that are looked up together, for which 32 bytes a row are read again
 Digests = NDArray[np.uint8]
 Array = NDArray[np.float32]
 
@@ -44,8 +45,40 @@ class FeaturesGoneError(BackboneError):
         )
 
 
-def digest_table(digests: Iterable[bytes]) -> Digests:
-    """Return digests as (n, 32) uint8."""
+class DigestList(Sequence[bytes]):
+    """Digests at 32 bytes each; in a list of Python's they take 73."""
+
+    def __init__(self, digests: Iterable[bytes] = ()) -> None:
+        self._bytes = bytearray().join(digests)
+
+    def __len__(self) -> int:
+        return len(self._bytes) // 32
+
+    @overload
+    def __getitem__(self, position: int) -> bytes: ...
+    @overload
+    def __getitem__(self, position: slice) -> "DigestList": ...
+    def __getitem__(self, position: int | slice) -> "bytes | DigestList":
+        if isinstance(position, slice):
+            return DigestList(self[one] for one in range(len(self))[position])
+        at = 32 * range(len(self))[position]
+        return bytes(self._bytes[at : at + 32])
+
+    def append(self, digest: bytes) -> None:
+        """Add one at the end."""
+        self._bytes += digest
+
+    def table(self) -> Digests:
+        """Return a copy, (n, 32) uint8."""
+        return np.frombuffer(bytes(self._bytes), dtype=np.uint8).reshape(-1, 32)
+
+
+def digest_table(digests: Iterable[bytes] | Digests) -> Digests:
+    """Return digests as (n, 32) uint8; such a table is returned as it is."""
+    if isinstance(digests, np.ndarray):
+        return digests
+    if isinstance(digests, DigestList):
+        return digests.table()
     return np.frombuffer(b"".join(digests), dtype=np.uint8).reshape(-1, 32)
 
 
@@ -205,6 +238,10 @@ class Packs:
 
     def find(self, digests: Digests) -> NDArray[np.int64]:
         """Return the number of each digest's row (n,), or -1 where there is none."""
+        parts = [digests[start : start + FOUND] for start in range(0, len(digests), FOUND)]
+        return np.concatenate([*map(self._find, parts), np.zeros(0, np.int64)])
+
+    def _find(self, digests: Digests) -> NDArray[np.int64]:
         keys = _keys(digests)
         found = np.full(len(digests), -1, dtype=np.int64)
         known, numbers = self._index

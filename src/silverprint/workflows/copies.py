@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from silverprint.backbones.look import Look
+from silverprint.backbones.packs import as_text, digest_table
 from silverprint.data.audit.copies import ALIKE, LEAST_SIDE, NEAREST, confirmed, join_pairs
 from silverprint.data.audit.facts import SIDE, thumbnail
 from silverprint.data.audit.similar import alike_pairs
@@ -46,7 +47,7 @@ class NearCopies:
 
 def exact_groups(digests: Sequence[bytes]) -> NDArray[np.int64]:
     """Return a number for each picture (n,), the same for the same bytes."""
-    groups: NDArray[np.int64] = np.unique(np.array(digests, dtype="S32"), return_inverse=True)[1]
+    groups: NDArray[np.int64] = np.unique(as_text(digest_table(digests)), return_inverse=True)[1]
     return groups
 
 

@@ -13,6 +13,8 @@ from torch import Tensor
 
 from silverprint import __version__
 from silverprint.backbones.graphs import preprocess_graph
+from silverprint.data.audit.unlabelled import without_labels
+from silverprint.data.conventions import counted
 from silverprint.data.table import SPLITS, Dataset
 from silverprint.errors import DataError
 from silverprint.export.bundle import write_manifest, writing_bundle
@@ -20,13 +22,14 @@ from silverprint.recipes.scratch_settings import ScratchSettings
 from silverprint.runtime.bundle import REPORT, WEIGHTS
 from silverprint.runtime.generative import PREPROCESS
 from silverprint.runtime.preprocessing import Fit, Preprocessing
-from silverprint.training.journal import METRICS
+from silverprint.training.journal import METRICS, read_journal
 from silverprint.training.pixels import PixelData
 from silverprint.training.progress import Progress
-from silverprint.workflows.networks import read_small
+from silverprint.workflows.networks import LARGEST_SIDE, longest_side, read_small
 from silverprint.workflows.run_folders import forget_old_runs, hold_run, leave
 from silverprint.workflows.settings import TrainSettings
 
+FEWEST = 2  # pictures: one to learn from, one to judge by
 LIBRARIES = ("silverprint", "torch", "onnx", "onnxruntime", "numpy", "pillow")
 
 
@@ -55,6 +58,11 @@ class Material:
     notices: list[str]
 
     @property
+    def told(self) -> list[str]:
+        """All that the user should know: of the dataset, and of the reading."""
+        return [*self.dataset.notices, *self.notices]
+
+    @property
     def shape(self) -> tuple[int, int, int]:
         """(C, S, S) of a picture; C is 1 where no picture has colour."""
         channels, height, width = self.train.pixels.shape[1:]
@@ -71,7 +79,7 @@ class Material:
 
 def read_material(
     dataset: Dataset, progress: Progress, *, size: int | None = None, fit: Fit = "crop",
-    seed: int = 0,
+    seed: int = 0, labelled: bool = True,
 ) -> Material:  # fmt: skip
     """Read all pictures into memory, small; a validation split is drawn where there is none.
 
@@ -81,27 +89,64 @@ def read_material(
         size: side in pixels; None for the pictures' own, at most 64.
         fit: how a picture becomes square: "pad", "crop" or "squash".
         seed: of the drawn split.
+        labelled: labels are needed; else they are left aside where something is wrong with them.
 
     Raises:
         DataError: no picture can be read, or one class each is needed and pictures have several.
         ConfigError: a setting is outside its range.
     """
-    if dataset.task == "multi-label":
+    if len(dataset) < FEWEST:
         raise DataError(
-            f"{dataset.name} has several labels a picture; what is asked here takes one or none."
+            f"{dataset.name} has {counted(len(dataset), 'picture')}; at least {FEWEST} are needed, "
+            "to learn from and to judge by."
         )
+    if dataset.task == "multi-label":
+        if labelled:
+            raise DataError(
+                f"{dataset.name} has several labels a picture; what is asked here takes one or "
+                "none."
+            )
+        dataset = without_labels(dataset, "there are several a picture.")
     settings = TrainSettings(size=size, fit=fit, seed=seed, scratch=ScratchSettings())
-    run, read = read_small(dataset, settings, progress, SPLITS)
+    try:
+        run, read = read_small(dataset, settings, progress, SPLITS)
+    except DataError as error:
+        if labelled or len(dataset.classes) == 1:
+            raise
+        run, read = read_small(without_labels(dataset, str(error)), settings, progress, SPLITS)
     parts = {
         split: PixelData(read[split].pixels, run.dataset.labels[run.dataset.rows(split)])
         for split in SPLITS
     }
     if not len(parts["validation"]):
         raise DataError(f"{dataset.name} has too few pictures to keep some for judging.")
+    longest, side = longest_side(run.dataset), run.preprocessing.size
+    if longest + 1 < min(side, LARGEST_SIDE):  # an odd side is made even
+        run.notices.append(f"Pictures of {longest} pixels are enlarged to {side}.")
     return Material(
         run.dataset, run.preprocessing, parts["train"], parts["validation"], parts["test"],
-        run.seen.digests, run.seen.refused, run.notices,
+        list(run.seen.digests), run.seen.refused, run.notices,
     )  # fmt: skip
+
+
+def count_earlier(progress: Progress, folder: Path, resumed: int, notices: list[str]) -> None:
+    """Add the training of stopped processes, which this one took up, to its own.
+
+    Args:
+        progress: has the time of this process.
+        folder: of the run, with the journal.
+        resumed: the epoch after which it was taken up; 0 for the beginning.
+        notices: gets a line that says so.
+    """
+    if not resumed:
+        return
+    lines = [line for line in read_journal(folder) if line["epoch"] <= resumed]
+    earlier = sum(line.get("seconds", 0.0) for line in lines)
+    progress.seconds["train"] = progress.seconds.get("train", 0.0) + earlier
+    notices.append(
+        f"A stopped run was taken up after epoch {resumed}; the time of training is that of both, "
+        f"{earlier:,.1f} s of it before."
+    )
 
 
 def ship(

@@ -8,7 +8,7 @@ from silverprint.backbones.look import Look
 from silverprint.data.splits import split_validation
 from silverprint.data.table import SPLITS, Dataset
 from silverprint.errors import DataError
-from silverprint.workflows.copies import NearCopies, find_near_copies
+from silverprint.workflows.copies import NearCopies, exact_groups, find_near_copies
 from silverprint.workflows.settings import TrainSettings
 
 # Under this many training pictures one held-out share says too little; folds use every picture.
@@ -59,10 +59,11 @@ def settle(dataset: Dataset, settings: TrainSettings, seen: Look) -> Settled:
 
 def leaks(dataset: Dataset, seen: Look) -> list[str]:
     """Say which held-out files have the same bytes as a training file, which flatters figures."""
-    of_split = [{seen.digests[row] for row in dataset.rows(split)} for split in SPLITS]
+    contents = exact_groups(seen.digests)
+    of_split = [np.unique(contents[dataset.rows(split)]) for split in SPLITS]
     said = []
-    for name, digests in zip(SPLITS[1:], of_split[1:], strict=True):
-        if shared := len(digests & of_split[0]):
+    for name, mine in zip(SPLITS[1:], of_split[1:], strict=True):
+        if shared := int(np.isin(mine, of_split[0]).sum()):
             said.append(
                 f"{shared:,} of the {name} files are training files too, byte for byte, so the "
                 f"{name} figures are too good; `silverprint audit` names them."
