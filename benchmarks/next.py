@@ -24,9 +24,16 @@ from silverprint.data.splits import folds
 from silverprint.models.head import Head
 from silverprint.models.stacked_heads import HeadConfig
 from silverprint.recipes.heads import FitSettings, HeadData, cross_validate_heads
-from silverprint.reports.drawing import WIDTH, Scale, horizontal_grid, nice_scale, svg, text
+from silverprint.reports.drawing import (
+    WIDTH,
+    Scale,
+    horizontal_grid,
+    nice_scale,
+    standalone,
+    svg,
+    text,
+)
 from silverprint.reports.markup import element
-from silverprint.reports.sweep import standalone
 from silverprint.training.metrics import fit_temperature, softmax
 from silverprint.training.progress import Progress
 from silverprint.training.selection import choose, uncertainties

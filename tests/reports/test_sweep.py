@@ -8,8 +8,9 @@ import pytest
 
 from silverprint.reports import comparison, rates, sweep
 from silverprint.reports.comparison import ComparisonReport, Row
+from silverprint.reports.drawing import standalone
 from silverprint.reports.rates import RatesReport, rate_chart
-from silverprint.reports.sweep import Line, SweepReport, standalone, sweep_chart, written
+from silverprint.reports.sweep import Line, SweepReport, sweep_chart, written
 
 LINES = [
     Line("0.001", (0.2, 0.5, 0.7)),

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from silverprint.reports import background
+from silverprint.reports.drawing import standalone
 from silverprint.reports.figures import interval_ruler
 from silverprint.reports.markup import (
     Markup,
@@ -16,7 +17,7 @@ from silverprint.reports.markup import (
     table,
 )
 from silverprint.reports.page import headline, opening, page, write_page
-from silverprint.reports.sweep import Line, standalone, sweep_chart
+from silverprint.reports.sweep import Line, sweep_chart
 
 
 @dataclass(frozen=True)

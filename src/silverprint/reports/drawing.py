@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from silverprint.reports.markup import Markup, element, join
+from silverprint.reports.page import style_sheet
 
 WIDTH = 340
 
@@ -89,3 +90,22 @@ def svg(
         # Letters in a large drawing must not shrink with the screen; its box scrolls instead.
         style=f"min-width:{0.75 * width:.0f}px" if class_ == "heat" else None,
     )
+
+
+def standalone(chart: Markup, title: str) -> str:
+    """Return a drawing as a file of its own: with its style, a title and a ground."""
+    room = 28  # units for the title
+    opened, _, inside = chart.partition(">")
+    width, height = (_number(opened, name) for name in ("width", "height"))
+    ground = element("rect", width=width, height=height + room, style="fill:var(--paper)")
+    heading = text(8, 18, title, class_="name")
+    frame = (
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height + room}" '
+        f'width="{2 * width}" height="{2 * (height + room)}" role="img">'
+    )
+    moved = f'<g transform="translate(0 {room})">{inside.removesuffix("</svg>")}</g>'
+    return f"{frame}<style>{style_sheet()}</style>{ground}{heading}{moved}</svg>\n"
+
+
+def _number(tag: str, name: str) -> int:
+    return int(tag.partition(f' {name}="')[2].partition('"')[0])

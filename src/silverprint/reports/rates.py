@@ -6,10 +6,17 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from silverprint.reports import background
-from silverprint.reports.drawing import WIDTH, Scale, horizontal_grid, nice_scale, svg, text
+from silverprint.reports.drawing import (
+    WIDTH,
+    Scale,
+    horizontal_grid,
+    nice_scale,
+    standalone,
+    svg,
+    text,
+)
 from silverprint.reports.markup import Markup, Section, element
 from silverprint.reports.page import headline, opening, page, write_page
-from silverprint.reports.sweep import standalone
 
 SHOWN = 2.5  # times the first loss: what lies higher is not drawn
 

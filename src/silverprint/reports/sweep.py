@@ -19,6 +19,7 @@ from silverprint.reports.drawing import (
     epoch_ticks,
     horizontal_grid,
     nice_scale,
+    standalone,
     svg,
     text,
 )
@@ -32,7 +33,7 @@ from silverprint.reports.markup import (
     percent,
     shorten,
 )
-from silverprint.reports.page import headline, opening, page, style_sheet, write_page
+from silverprint.reports.page import headline, opening, page, write_page
 
 LEGEND = 104  # units at the right for the lines' names
 DASHES = ("dots", "long", "dash-dot", "dots thin", "long thin", "dash-dot thin")
@@ -153,21 +154,6 @@ def sweep_chart(lines: Sequence[Line], label: str) -> Markup:
     return svg(WIDTH, height, parts, label)
 
 
-def standalone(chart: Markup, title: str) -> str:
-    """Return a drawing as a file of its own: with its style, a title and a ground."""
-    room = 28  # units for the title
-    opened, _, inside = chart.partition(">")
-    width, height = (_number(opened, name) for name in ("width", "height"))
-    ground = element("rect", width=width, height=height + room, style="fill:var(--paper)")
-    heading = text(8, 18, title, class_="name")
-    frame = (
-        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height + room}" '
-        f'width="{2 * width}" height="{2 * (height + room)}" role="img">'
-    )
-    moved = f'<g transform="translate(0 {room})">{inside.removesuffix("</svg>")}</g>'
-    return f"{frame}<style>{style_sheet()}</style>{ground}{heading}{moved}</svg>\n"
-
-
 def written(value: object) -> str:
     """Return a setting's value as people write it."""
     if isinstance(value, list | tuple):
@@ -255,10 +241,6 @@ def _best_point(line: Line, across: Scale, up: Scale) -> Markup:
         element("circle", cx=x, cy=y, r=4.5, class_="dot"),
         text(x, max(y - 9, 10), percent(line.figure), anchor, class_="best"),
     ))  # fmt: skip
-
-
-def _number(tag: str, name: str) -> int:
-    return int(tag.partition(f' {name}="')[2].partition('"')[0])
 
 
 def _words(field: str) -> str:
