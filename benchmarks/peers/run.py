@@ -1,0 +1,232 @@
+"""Peers, side by side: the newcomer's commands of each, on the same photos, in the same run.
+
+make bench-peers
+SILVERPRINT_DATA=... python benchmarks/peers/run.py --parts epochs --peers silverprint,fastai
+
+What was measured is kept in .venvs/measured.json, part by part; the section is written from all of
+it, to --out.
+"""
+
+import argparse
+import json
+import os
+import shutil
+import signal
+import statistics
+import sys
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from awkward import FILES, judge, obey_permissions, place, right_answer
+from PIL import Image
+from section import render
+from trial import LIMIT, environment, job, lay, must, noted
+from venvs import REQUIREMENTS, VENVS, build, python, share_weights, size, versions
+from watch import watched
+
+PEERS = [name for name in REQUIREMENTS if name != "predict only"]
+IMPORTS = {
+    "silverprint": "import silverprint",
+    "fastai": "from fastai.vision.all import *",
+    "timm": "import timm",
+    "autogluon": "from autogluon.multimodal import MultiModalPredictor",
+    "keras": "import keras",
+    "ultralytics": "from ultralytics import YOLO",
+}
+# Epochs of the run for accuracy; none where there are no pretrained weights to be had offline.
+EPOCHS = {"fastai": 3, "timm": 2, "autogluon": 2, "silverprint": 4}
+PART = 256  # training photos of a timed epoch
+
+
+def main() -> None:
+    """Build what is missing, measure the parts asked for, write the section."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    default = Path(os.environ.get("SILVERPRINT_DATA", "")) / "clothing"
+    parser.add_argument("--data", type=Path, default=default)
+    parser.add_argument("--parts", default=",".join(PARTS))
+    parser.add_argument("--peers", default=",".join(PEERS))
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--out", type=Path, default=VENVS / "peers.md")
+    options = parser.parse_args()
+    os.environ.setdefault("NO_COLOR", "1")
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # so that a running job is ended too
+    if not options.data.is_dir():
+        sys.exit(f"{options.data} is not there; set SILVERPRINT_DATA or --data")
+    peers = options.peers.split(",")
+    for peer in peers:
+        build(peer)
+    share_weights()
+    store = VENVS / "measured.json"
+    kept = json.loads(store.read_text()) if store.exists() else {}
+    for part in filter(None, options.parts.split(",")):
+        found = PARTS[part](options.data, peers, options.rounds)
+        kept[part] = {**kept.get(part, {}), **found}
+        store.write_text(json.dumps(kept))
+    text = render(kept, PEERS)
+    options.out.write_text(text)
+    print(text)
+
+
+def summary(run: dict, **facts: object) -> dict:
+    return {key: run[key] for key in ("seconds", "peak", "load", "others")} | facts
+
+
+# ---- Parts ----
+
+
+def sizes(_: Path, peers: Sequence[str], __: int) -> dict:
+    """Say what was installed, and how much."""
+    build("predict only")
+    found: dict[str, dict] = {}
+    for peer in (*peers, "predict only"):
+        whole, cuda = size(peer)
+        found[peer] = {"megabytes": whole, "cuda": cuda, "versions": versions(peer)}
+    return found
+
+
+def epochs(data: Path, peers: Sequence[str], rounds: int) -> dict:
+    """Time the second epoch of a part of the photos; of ours, the whole default run as well."""
+    everything = len(list((data / "train").glob("*/*")))
+    found: dict[str, list[dict]] = {peer: [] for peer in peers}
+    for _ in range(rounds):
+        for peer in peers:
+            with tempfile.TemporaryDirectory() as name:
+                home = Path(name)
+                if peer == "silverprint":
+                    found[peer].append(whole_run(data, home))
+                    continue
+                photos = lay(data, home / "photos", PART, PART // 9)
+                run = must(job(peer, home, "train", photos, home, 2))
+                second = noted(run, "seconds")[1]
+                found[peer].append(summary(run, epoch=second * everything / PART))
+                print(peer, found[peer][-1], flush=True)
+    return found
+
+
+def whole_run(data: Path, home: Path) -> dict:
+    """Run ours as it stands, cold, on everything, its own test photos too."""
+    run = must(job("silverprint", home, "train", data, home, 0))
+    result = noted(run, "result")[0]
+    stages = result["seconds"]
+    facts = summary(run, stages=stages, accuracy=result["metrics"]["test"]["accuracy"])
+    print("silverprint", facts, flush=True)
+    return facts
+
+
+def accuracy(data: Path, peers: Sequence[str], _: int) -> dict:
+    """Train on all photos for a few epochs, once; ours fine-tunes here, beside its default run."""
+    found = {}
+    for peer in filter(EPOCHS.__contains__, peers):
+        with tempfile.TemporaryDirectory() as name:
+            home = Path(name)
+            photos = data if peer == "silverprint" else lay(data, home / "photos")
+            run = must(job(peer, home, "train", photos, home, EPOCHS[peer]))
+            if peer == "silverprint":
+                result = noted(run, "result")[0]
+                steps = [[run["seconds"], result["metrics"]["test"]["accuracy"]]]
+                facts = {"stages": result["seconds"]}
+            else:
+                wanted = [note for note in run["notes"] if "epoch" in note]
+                steps, facts = [[note["at"], note["accuracy"]] for note in wanted], {}
+        found[peer] = summary(run, steps=steps, **facts)
+        print(peer, found[peer], flush=True)
+    return found
+
+
+def start(data: Path, peers: Sequence[str], rounds: int) -> dict:
+    """Time an import, and one photo with a trained model: a fresh process, and again."""
+    photo = sorted((data / "test").glob("*/*"))[0]
+    found: dict[str, dict[str, list[float]]] = {}
+    with tempfile.TemporaryDirectory() as name:
+        homes = {peer: Path(name) / peer for peer in peers}
+        for peer in peers:
+            photos = lay(data, homes[peer] / "photos", 64, 32)
+            must(job(peer, homes[peer], "train", photos, homes[peer], int(peer != "silverprint")))
+            found[peer] = {
+                "import": [],
+                "fresh": [],
+                "warm": [],
+                "load": [],
+                "others": [],
+                "peak": [],
+            }
+        for again in range(rounds + 1):  # the first warms the disk and is not counted
+            for peer in peers:
+                measured = start_once(peer, homes[peer], photo)
+                for key, value in measured.items() if again else ():
+                    found[peer].setdefault(key, []).append(value)
+    return found
+
+
+def start_once(peer: str, home: Path, photo: Path) -> dict[str, float]:
+    command = [python(peer), "-c", IMPORTS[peer]]
+    imported = must(watched(command, environment(home), home, LIMIT))
+    run = must(job(peer, home, "predict", home, photo, 10))
+    warm = statistics.median(noted(run, "warm"))
+    fresh = next(note["at"] for note in run["notes"] if "label" in note)
+    return {"import": imported["seconds"], "fresh": fresh, "warm": warm, "peak": run["peak"],
+            "load": run["load"], "others": run["others"]}  # fmt: skip
+
+
+def files(data: Path, peers: Sequence[str], _: int) -> dict:
+    """Put one awkward file at a time among 31 good photos, train, and see what was made of it."""
+    photo = Image.open(sorted((data / "train" / "dress").glob("*"))[0]).convert("RGB")
+    found: dict[str, dict[str, str]] = {}
+    for peer in peers:
+        with tempfile.TemporaryDirectory() as name:
+            home = Path(name)
+            kinds = enumerate(("", *FILES))  # numbers, so that no path names what is looked for
+            folders = {k: lay_awkward(data, home / str(i), k, photo) for i, k in kinds}
+            must(job(peer, home, "each", *folders.values(), before=obey_permissions))
+            runs = {kind: read_run(folder) for kind, folder in folders.items()}
+            good = must(runs.pop(""))["pictures"] - 1  # one makes way for the awkward file
+            found[peer] = {
+                kind: judge(runs[kind], right_answer(kind, photo), good) for kind in FILES
+            }
+        for kind, verdict in found[peer].items():
+            last = runs[kind]["output"].strip().splitlines()[-1:] if runs[kind]["code"] else ""
+            print(f"{peer}, {kind}: {verdict} {last}", flush=True)
+    return found
+
+
+def lay_awkward(data: Path, folder: Path, kind: str, photo: Image.Image) -> Path:
+    """Copy 32 training photos of two classes, one of them replaced by an awkward file, if any."""
+    for part, source, count in (("train", "train", 16), ("validation", "test", 4)):
+        for label in ("dress", "shoes"):
+            place_of = folder / "photos" / part / label
+            place_of.mkdir(parents=True)
+            # The first dress is what the awkward file shows, so it is none of these.
+            for file in sorted((data / source / label).glob("*"))[1 : count + 1]:
+                shutil.copy(file, place_of)
+    (folder / "out").mkdir()
+    if kind:
+        sorted((folder / "photos" / "train" / "dress").glob("*"))[0].unlink()
+        (folder / "alone" / "dress").mkdir(parents=True)
+        for beside in ("photos/train/dress", "alone/dress"):
+            place(kind, photo, folder / beside)
+    return folder
+
+
+def read_run(folder: Path) -> dict:
+    """Return what one child left: code, output, pictures and seen (16, 16, 3), or None."""
+    notes = folder / "notes.jsonl"
+    run = {
+        "notes": [json.loads(line) for line in notes.read_text().splitlines()]
+        if notes.exists()
+        else []
+    }
+    seen, pictures = noted(run, "seen"), noted(run, "pictures")
+    return {
+        "code": int((folder / "code").read_text()),
+        "output": (folder / "log.txt").read_text("utf-8", "replace"),
+        "pictures": pictures[0] if pictures else None,
+        "seen": np.reshape(seen[0], (16, 16, 3)).astype(np.float32) if seen else None,
+    }
+
+
+PARTS = {"sizes": sizes, "files": files, "start": start, "epochs": epochs, "accuracy": accuracy}
+
+if __name__ == "__main__":
+    main()
