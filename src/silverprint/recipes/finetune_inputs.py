@@ -50,7 +50,7 @@ class Inputs:
     judges: dict[str, Judge]
 
 
-class Pictures:
+class PixelSource:
     """Pixels as the network takes them, varied or as they are."""
 
     def __init__(self, data: PixelData, size: int, policy: Policy, fabric: Fabric) -> None:
@@ -98,8 +98,8 @@ def prepare_inputs(
 ) -> Inputs:  # fmt: skip
     """Pixels, varied anew for each batch; or views that the frozen stages have seen once."""
     policy = find_policy(settings.augment)
-    pictures = Pictures(train, prepared.size, policy, fabric)
-    held = Pictures(validation, prepared.size, policy, fabric)
+    pictures = PixelSource(train, prepared.size, policy, fabric)
+    held = PixelSource(validation, prepared.size, policy, fabric)
     sample = _sample(len(train), min(len(validation), SAMPLE), settings.seed)
     if thawed.front is None:
         judges = {
