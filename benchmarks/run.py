@@ -7,7 +7,6 @@ python benchmarks/run.py --only heads,start
 import argparse
 import os
 import shutil
-import subprocess
 import sys
 import tempfile
 from pathlib import Path
@@ -15,7 +14,10 @@ from pathlib import Path
 import networks
 from common import HERE, PROGRAM, interleaved, machine, spread, table, timed, train, write_section
 
-FASTAI = Path(os.environ.get("FASTAI_PYTHON", HERE / ".venv-fastai" / "bin" / "python"))
+sys.path.append(str(HERE / "peers"))
+import trial
+import venvs
+
 SWEEP = ("--learning-rate", "1e-4,1e-3,1e-2,1e-1", "--hidden-size", "10,100,1000",
          "--dropout", "0,0.2,0.5,0.8")  # fmt: skip
 EPOCHS = 10
@@ -67,15 +69,14 @@ def training(data: Path, rounds: int, folder: Path) -> str:
         return EPOCHS * counts["train"] / float(timed(command)[1])
 
     def fastai() -> float:
-        paths = os.pathsep.join(path for path in sys.path if path)
-        command = [FASTAI, HERE / "fastai_frozen.py", data, str(pictures)]
-        out = subprocess.run(command, check=True, capture_output=True, text=True,
-                             env={**os.environ, "PYTHONPATH": paths}).stdout  # fmt: skip
-        learned, held = map(float, out.split()[-2:])
-        return EPOCHS * (counts["train"] / learned + counts["validation"] / held)
+        home = Path(tempfile.mkdtemp(dir=folder))
+        photos = trial.lay(data, home / "photos", pictures, pictures // 9)
+        run = trial.must(trial.job("fastai", home, "train", photos, home, 2))
+        return EPOCHS * trial.noted(run, "seconds")[1] * counts["train"] / pictures
 
     ways = {"cold run": cold, "warm run, other head": warm, "naive loop, 10 epochs": naive}
-    if FASTAI.exists():
+    has_fastai = venvs.python("fastai").exists()
+    if has_fastai:
         ways["fastai frozen, 10 epochs"] = fastai
     found = interleaved(ways, rounds)
     rows = []
@@ -91,12 +92,12 @@ def training(data: Path, rounds: int, folder: Path) -> str:
     return (
         f"## Training\n\n{data.name}: {counts['train']:,} training and {counts['validation']:,} "
         f"validation photos, {rounds} rounds interleaved; whole processes for our runs. The naive "
-        f"loop and fastai are timed on one epoch of {pictures} photos, without their start, and "
-        f"scaled to {EPOCHS} epochs of all; all use the same weights.\n\n"
+        f"loop and fastai are timed on one epoch of {pictures} photos (fastai: its second, with "
+        f"held-out ones), without their start, and scaled to {EPOCHS} epochs of all; all use the same weights.\n\n"
         + table(["what", "seconds", "times our cold run"], rows)
         + "\n\n"
         + "\n".join(stages)
-        + ("" if FASTAI.exists() else "\n\nfastai was not measured: no venv for it.")
+        + ("" if has_fastai else "\n\nfastai was not measured: `make bench-peers` builds its venv.")
     )
 
 

@@ -126,8 +126,8 @@ def start(kept: Mapping[str, dict], peers: Sequence[str]) -> str:
         f"### Installed, imported, asked\n\n{rounds} rounds, interleaved, each a fresh process; "
         "the disk was warm. `import silverprint` puts off what training needs, which takes "
         f"{spread(loaded, 2)} s more when it trains; to predict only, `pip install silverprint` "
-        f"brings {lean:,.0f} MB. The first answer counts from the start of the process to the label "
-        "of one test photo, and again is the median of ten more of the same.\n\n"
+        f"brings {lean:,.0f} MB. The first answer counts from the start of the process to the "
+        "label of one test photo, and again is the median of ten more of the same.\n\n"
         + table([*STARTED, *BESIDE], rows)
     )
 
