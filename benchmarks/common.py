@@ -3,6 +3,7 @@
 import json
 import os
 import platform
+import re
 import statistics
 import subprocess
 import sys
@@ -12,6 +13,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 HERE = Path(__file__).parent
+NOISE = 0.1  # a ratio that fell by less is not called a loss
 PROGRAM = Path(sys.executable).parent / "silverprint"
 
 
@@ -28,6 +30,32 @@ def spread(values: Sequence[float], digits: int = 1) -> str:
     """Write "median (least to most)"."""
     middle, least, most = statistics.median(values), min(values), max(values)
     return f"{middle:,.{digits}f} ({least:,.{digits}f} to {most:,.{digits}f})"
+
+
+def guarded(name: str, values: Sequence[float]) -> str:
+    """Write a ratio, larger being better, into the results so that `losses` finds it.
+
+    It does not show on the page.
+    """
+    middle, least, most = statistics.median(values), min(values), max(values)
+    return f"<!-- ratio {name}: {middle:.4g} ({least:.4g} to {most:.4g}) -->"
+
+
+def losses(before: str, after: str) -> list[str]:
+    """Say which ratios fell by more than a tenth, and below all that was measured before."""
+    known = _ratios(before)
+    return [
+        f"{name}: {middle:.4g} ({least:.4g} to {most:.4g}), before {was:.4g} ({low:.4g} to "
+        f"{high:.4g})"
+        for name, (middle, least, most) in _ratios(after).items()
+        for was, low, high in [known.get(name, (0.0, 0.0, 0.0))]
+        if most < low and middle < (1 - NOISE) * was
+    ]
+
+
+def _ratios(text: str) -> dict[str, tuple[float, float, float]]:
+    found = re.findall(r"<!-- ratio (.+): (\S+) \((\S+) to (\S+)\) -->", text)
+    return {name: (float(middle), float(least), float(most)) for name, middle, least, most in found}
 
 
 def percent(share: float) -> str:

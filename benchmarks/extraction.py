@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from common import interleaved, spread, table
+from common import guarded, interleaved, spread, table
 from silverprint.backbones.engines import engine_candidates, import_openvino, make_engine
 from silverprint.backbones.networks import reload_backbone
 from silverprint.backbones.prepare import PreparedBackbone, prepare_backbone
@@ -35,13 +35,15 @@ def section(rounds: int) -> str:
         shares = time_by_kind(prepared)
     limits = {kind: gemm_rate(kind) for kind in (torch.float32, torch.bfloat16)}
     eager = speeds["torch eager f32"]
-    rows = []
+    rows, marks = [], []
     for name, values in speeds.items():
         kind = torch.bfloat16 if "bf16" in name else torch.float32
         ratios = [value / base for value, base in zip(values, eager, strict=True)]
         share = statistics.median(values) * (dense + depthwise) / limits[kind]
         shown = "–" if "int8" in name else f"{100 * share:.0f} %"
         rows.append([name, spread(values, 0), spread(ratios), shown])
+        if not name.startswith("torch"):
+            marks.append(guarded(f"{name} / torch eager", ratios))
     return (
         f"## Extraction\n\nEfficientNet-Lite0, 224 px, {BATCH} pictures of noise a call, "
         f"{rounds} rounds interleaved; median (least to most).\n\n"
@@ -51,7 +53,8 @@ def section(rounds: int) -> str:
         f"limit of a matrix product of 4096: f32 {limits[torch.float32] / 1e9:,.0f}, "
         f"bf16 {limits[torch.bfloat16] / 1e9:,.0f} GFLOP/s. OpenVINO bf16 spends "
         + ", ".join(f"{100 * share:.0f} % of its time in {kind}" for kind, share in shares.items())
-        + "."
+        + ".\n\n"
+        + "\n".join(marks)
     )
 
 

@@ -26,7 +26,7 @@ from PIL import Image
 from torch.utils.data import DataLoader, Dataset
 from torchvision.transforms import v2
 
-from common import PROGRAM, interleaved, spread, table, train
+from common import PROGRAM, guarded, interleaved, spread, table, train
 from silverprint.backbones.networks import load_backbone
 from silverprint.backbones.prepare import prepare_backbone
 from silverprint.backbones.registry import choose_backbone
@@ -101,10 +101,9 @@ def an_epoch(data: Path, pictures: int, rounds: int, folder: Path) -> str:
         for name, values in found.items()
     }
     lines = [(name, spread(values), spread(ratios[name], 2)) for name, values in found.items()]
-    return table(
-        (f"epoch of {len(everything):,} pictures, from {len(rows)}", "seconds", "times as fast"),
-        lines,
-    )
+    head = (f"epoch of {len(everything):,} pictures, from {len(rows)}", "seconds", "times as fast")
+    marks = [guarded(f"plain loop / {name}", ratios[name]) for name in list(ways)[1:]]
+    return "\n\n".join([table(head, lines), "\n".join(marks)])
 
 
 class PlainLoop:

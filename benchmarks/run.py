@@ -7,12 +7,25 @@ python benchmarks/run.py --only heads,start
 import argparse
 import os
 import shutil
+import subprocess
 import sys
 import tempfile
 from pathlib import Path
 
 import networks
-from common import HERE, PROGRAM, interleaved, machine, spread, table, timed, train, write_section
+from common import (
+    HERE,
+    PROGRAM,
+    guarded,
+    interleaved,
+    losses,
+    machine,
+    spread,
+    table,
+    timed,
+    train,
+    write_section,
+)
 
 sys.path.append(str(HERE / "peers"))
 import trial
@@ -32,6 +45,8 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=HERE / "RESULTS.md")
     parser.add_argument("--rounds", type=int, default=3)
     options = parser.parse_args()
+    committed = _committed(options.out)
+    lost: list[str] = []
     write_section(options.out, "machine", f"Measured on {machine()}")
     for name in options.only.split(","):
         if name != "extraction" and name != "decoding" and not options.data.is_dir():
@@ -41,6 +56,18 @@ def main() -> None:
             text = SECTIONS[name](options.data, options.rounds, Path(folder))
         print(f"\n{text}\n", flush=True)
         write_section(options.out, name, text)
+        lost += losses(committed, text)
+    if lost:
+        raise SystemExit("\n".join(["slower than what is committed, beyond noise:", *lost]))
+
+
+def _committed(results: Path) -> str:
+    """Return the results as they are committed; as they stand where there is no git."""
+    command = ["git", "show", f"HEAD:./{results.name}"]
+    shown = subprocess.run(command, cwd=results.parent, capture_output=True, text=True, check=False)
+    if shown.returncode == 0:
+        return shown.stdout
+    return results.read_text("utf-8") if results.exists() else ""
 
 
 def extraction(_: Path, rounds: int, __: Path) -> str:
@@ -79,10 +106,14 @@ def training(data: Path, rounds: int, folder: Path) -> str:
     if has_fastai:
         ways["fastai frozen, 10 epochs"] = fastai
     found = interleaved(ways, rounds)
-    rows = []
+    rows, marks = [], []
     for name, seconds in found.items():
         ratios = [value / base for value, base in zip(seconds, found["cold run"], strict=True)]
         rows.append([name, spread(seconds), spread(ratios, 2)])
+        if name == "warm run, other head":
+            marks.append(guarded("cold run / warm run", [1 / ratio for ratio in ratios]))
+        elif name != "cold run":
+            marks.append(guarded(f"{name} / cold run", ratios))
     stages = [
         f"- last {name} run: "
         + ", ".join(f"{stage} {value:.2f} s" for stage, value in results[name]["seconds"].items())
@@ -93,7 +124,8 @@ def training(data: Path, rounds: int, folder: Path) -> str:
         f"## Training\n\n{data.name}: {counts['train']:,} training and {counts['validation']:,} "
         f"validation photos, {rounds} rounds interleaved; whole processes for our runs. The naive "
         f"loop and fastai are timed on one epoch of {pictures} photos (fastai: its second, with "
-        f"held-out ones), without their start, and scaled to {EPOCHS} epochs of all; all use the same weights.\n\n"
+        f"held-out ones), without their start, and scaled to {EPOCHS} epochs of all; all use the "
+        "same weights.\n\n"
         + table(["what", "seconds", "times our cold run"], rows)
         + "\n\n"
         + "\n".join(stages)
@@ -129,7 +161,13 @@ def start(data: Path, rounds: int, folder: Path) -> str:
     ways = {name: lambda c=command: timed(c)[0] for name, command in commands.items()}
     found = interleaved(ways, 3 * rounds)
     rows = [[name, spread(values, 2)] for name, values in found.items()]
-    return f"## Start\n\n{3 * rounds} rounds interleaved.\n\n" + table(["command", "seconds"], rows)
+    marks = [
+        guarded(f"import torch / {name}", [a / b for a, b in zip(torch, found[name], strict=True)])
+        for torch in [found["import torch"]]
+        for name in ("silverprint --help", "silverprint predict, one photo")
+    ]
+    told = table(["command", "seconds"], rows)
+    return "\n\n".join([f"## Start\n\n{3 * rounds} rounds interleaved.", told, "\n".join(marks)])
 
 
 def memory(data: Path, _: int, folder: Path) -> str:
@@ -238,6 +276,12 @@ def gan(data: Path, rounds: int, folder: Path) -> str:
     return timed([str(part) for part in command], folder / "cache")[1]
 
 
+def text(data: Path, rounds: int, _: Path) -> str:
+    """A character model's speed against the usual course network."""
+    command = [sys.executable, HERE / "text.py", data.parent / "text" / "anna.txt"]
+    return "## A character model's speed\n\n" + timed([*command, "--rounds", str(rounds)])[1]
+
+
 SECTIONS = {
     "extraction": extraction,
     "training": training,
@@ -259,6 +303,7 @@ SECTIONS = {
     "conformal": conformal,
     "door": door,
     "autoencoders": autoencoders,
+    "text": text,
     **networks.SECTIONS,
 }
 

@@ -22,7 +22,7 @@ import torch.nn.functional as F
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from common import interleaved, spread, table
+from common import guarded, interleaved, spread, table
 from silverprint.data.text import Text, read_text
 from silverprint.models.char_lstm import CharLSTM, Memory
 from silverprint.recipes.char_lm import (
@@ -125,7 +125,9 @@ def speeds(text: Text, rounds: int, steps: int) -> str:
         [name, spread(values, 0), spread([a / b for a, b in zip(values, first, strict=True)], 2)]
         for name, values in found.items()
     ]
-    return table(["training, characters/s", "", "times the course loop"], rows)
+    same = [a / b for a, b in zip(found["`write train`, same shape"], first, strict=True)]
+    told = table(["training, characters/s", "", "times the course loop"], rows)
+    return f"{told}\n\n{guarded('write train / course loop', same)}"
 
 
 def quality(text: Text, folder: Path) -> str:
