@@ -46,7 +46,7 @@ def test_train_tells_what_came_of_it(cli, brigade, tmp_path) -> None:
     assert first.startswith("validation ")
     assert "nats a character (perplexity " in first
     assert second.startswith("epoch 1 of 1 ships")
-    assert third == f"model {tmp_path / 'a'}, report {tmp_path / 'a' / 'report.html'}"
+    assert third == f"bundle {tmp_path / 'a'}, report {tmp_path / 'a' / 'report.html'}"
     assert fourth.startswith("next: silverprint write sample")
     assert cli(*shlex.split(fourth.removeprefix("next: silverprint "))).code == 0
     assert "characters" in ran.err

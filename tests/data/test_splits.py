@@ -171,7 +171,7 @@ def test_fractions_out_of_range(fraction: float) -> None:
 
 
 def test_what_cannot_be_split() -> None:
-    with pytest.raises(DataError, match="none of the 3 train pictures can be set aside"):
+    with pytest.raises(DataError, match="of 3 train pictures none can be set aside"):
         split_validation(single([0, 1, 2]))
     with pytest.raises(
         DataError, match=r"Every picture needs one group: 4 pictures, groups \(3,\)"

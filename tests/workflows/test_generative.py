@@ -1,3 +1,4 @@
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -10,8 +11,9 @@ from silverprint.errors import BundleError, DataError
 from silverprint.export.generative import export_part
 from silverprint.runtime.bundle import read_bundle
 from silverprint.runtime.generative import DECODER, ENCODER, read_generative
+from silverprint.training.journal import Journal
 from silverprint.training.progress import Progress
-from silverprint.workflows.generative import read_material, ship
+from silverprint.workflows.generative import count_earlier, read_material, ship
 from silverprint.workflows.run_folders import hold_run
 
 
@@ -94,6 +96,7 @@ def grey(count: int, task: Task = "single-label") -> Dataset:
 def test_material_is_read_small_and_keeps_some_for_judging() -> None:
     found = read_material(grey(40), Progress(quiet=True))
     assert found.shape == (1, 16, 16)
+    assert found.notices[-1] == "Pictures of 12 pixels are enlarged to 16."
     assert found.train.targets.dtype == np.int64
     assert (len(found.train), len(found.validation), len(found.test)) == (34, 6, 0)
     one, two = found.run_folder({"k": 1}), found.run_folder({"k": 2})
@@ -104,3 +107,36 @@ def test_material_is_read_small_and_keeps_some_for_judging() -> None:
 def test_pictures_of_several_labels_are_refused() -> None:
     with pytest.raises(DataError, match="grey has several labels a picture"):
         read_material(grey(4, task="multi-label"), Progress(quiet=True))
+
+
+def test_labels_that_are_not_needed_do_no_harm() -> None:
+    several = replace(grey(8), labels=np.ones((8, 2), np.uint8), task="multi-label")
+    found = read_material(several, Progress(quiet=True), labelled=False)
+    assert found.told[0] == "Labels are left aside: there are several a picture."
+    assert set(found.train.targets) == {0}
+    of_own = replace(grey(8), classes=tuple("abcdefgh"), labels=np.arange(8))
+    with pytest.raises(DataError, match="without leaving a class without any"):
+        read_material(of_own, Progress(quiet=True))
+    found = read_material(of_own, Progress(quiet=True), labelled=False)
+    assert found.told[0].startswith("Labels are left aside: grey: of 8 train pictures none can")
+    assert len(found.train) == 7
+
+
+def test_one_picture_is_too_few() -> None:
+    with pytest.raises(DataError, match="grey has 1 picture; at least 2 are needed, to learn from"):
+        read_material(grey(1), Progress(quiet=True), labelled=False)
+
+
+def test_the_time_of_a_stopped_run_is_counted(tmp_path: Path) -> None:
+    journal, progress, notices = Journal(tmp_path), Progress(quiet=True), list[str]()
+    for epoch in (1, 2, 3):
+        journal.write(epoch, {"seconds": 10.0 * epoch})
+    progress.seconds["train"] = 4.0
+    count_earlier(progress, tmp_path, 0, notices)
+    assert (progress.seconds["train"], notices) == (4.0, [])
+    count_earlier(progress, tmp_path, 2, notices)
+    assert progress.seconds["train"] == 34.0
+    assert notices == [
+        "A stopped run was taken up after epoch 2; the time of training is that of both, 30.0 s of "
+        "it before."
+    ]

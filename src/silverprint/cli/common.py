@@ -3,7 +3,6 @@
 import json
 import sys
 from collections.abc import Callable, Iterable, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from silverprint.errors import ConfigError, MissingExtraError
@@ -135,21 +134,8 @@ def read_data(data: str, *, class_names: str | None, **options: Any) -> "Dataset
     return read(data, class_names=names, **options)
 
 
-def read_pictures(data: str, *, unlabelled: bool = False, **options: Any) -> "Dataset":
-    """Read a dataset for what needs no labels: as for training, or loose pictures in a folder.
+def read_pictures(data: str, **options: Any) -> "Dataset":
+    """Read a dataset for what needs no labels; see `data.audit.unlabelled.read_pictures`."""
+    from silverprint.data.audit.unlabelled import read_pictures as read_any
 
-    With `unlabelled` a folder's folders are no classes.
-    """
-    from silverprint.data.audit.unlabelled import has_folders, read_unlabelled
-    from silverprint.data.read import read
-    from silverprint.errors import DataError
-
-    root = Path(data).expanduser()
-    if unlabelled:
-        return read_unlabelled(root.absolute())
-    try:
-        return read(data, **options)
-    except DataError:
-        if not root.is_dir() or has_folders(root):
-            raise
-        return read_unlabelled(root.absolute())  # pictures lie loose in it: no label is meant
+    return read_any(data, **options)

@@ -2,15 +2,14 @@
 
 import shlex
 import sys
+from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated
 
 import typer
 
 from silverprint.cli.common import need_extra, print_json, settings_of
-
-if TYPE_CHECKING:
-    from silverprint.workflows.write import Written
+from silverprint.cli.trained import check_places, result_of, tell, typed
 
 app = typer.Typer(
     help="Train a character model on a text, and let it write.",
@@ -41,33 +40,31 @@ def train(
 
     silverprint write train anna.txt --width 256 --epochs 20 --set length=100
     """
+    from silverprint.data.text import read_text
+    from silverprint.recipes.char_lm_settings import TextSettings
+    from silverprint.training.checks import settings_from
     from silverprint.training.progress import Progress
 
-    progress = Progress(quiet)
-    with progress.stage("import"):
-        need_extra()
-        from silverprint.data.text import read_text
-        from silverprint.recipes.char_lm_settings import TextSettings
-        from silverprint.training.checks import settings_from
-    given = {
+    settings = settings_from(TextSettings, {
         "epochs": epochs, "width": width, "layers": layers, "dropout": dropout,
         "batch_size": batch_size, "learning_rate": learning_rate, "seed": seed,
         **settings_of(option),
-    }  # fmt: skip
-    settings = settings_from(TextSettings, given)
+    })  # fmt: skip
+    check_places(out)
+    progress = Progress(quiet)
     with progress.stage("read"):
         read = read_text(text, settings.held_out)
     with progress.stage("import"):
+        need_extra()
         from silverprint.workflows.write import train_text_model
-    command = shlex.join(["silverprint", *sys.argv[1:]])
-    run = train_text_model(
-        read, out, settings, progress, fresh=fresh, command=command
+    run = train_text_model(read, out, settings, progress, fresh=fresh, command=typed())
+    result = result_of(
+        out, run.fitted, progress.seconds, metrics={"validation": run.measures}, parity=run.parity,
+        weights=sum(p.numel() for p in run.fitted.network.parameters()),
+        samples=[asdict(one) for one in run.passages], notices=run.notices,
     )  # fmt: skip
-    seconds = {name: round(value, 3) for name, value in progress.seconds.items()}
-    if json:
-        print_json(_result(run, out, seconds))
-    elif not quiet:
-        _print_result(run, out, sum(seconds.values()))
+    prime = f"write sample {{}} --prime {shlex.quote(run.passages[0].prime)}"
+    tell(result, [run.summary()], prime, json=json, quiet=quiet)
 
 
 @app.command("sample")
@@ -98,30 +95,3 @@ def sample(
         sys.stdout.write(piece)
         sys.stdout.flush()
     sys.stdout.write("\n")
-
-
-def _result(run: "Written", out: Path, seconds: dict[str, float]) -> dict[str, Any]:
-    return {
-        "model": str(out),
-        "metrics": {"validation": run.measures},
-        "parity": run.parity,
-        "best_epoch": run.fitted.best_epoch,
-        "epochs": run.fitted.epochs,
-        "curves": run.fitted.curves,
-        "samples": [
-            {"how": one.how, "prime": one.prime, "text": one.text} for one in run.passages
-        ],
-        "seconds": {**seconds, "total": round(sum(seconds.values()), 3)},
-    }  # fmt: skip
-
-
-def _print_result(run: "Written", out: Path, seconds: float) -> None:
-    measures, fitted = run.measures, run.fitted
-    typer.echo(
-        f"validation {measures['nats']:.4f} nats a character "
-        f"(perplexity {measures['perplexity']:.3f}, {measures['n']:,} characters)"
-    )
-    typer.echo(f"epoch {fitted.best_epoch} of {fitted.epochs} ships, {seconds:,.1f} s in all")
-    typer.echo(f"model {out}, report {out / 'report.html'}")
-    prime = shlex.quote(run.passages[0].prime)
-    typer.echo(f"next: silverprint write sample {shlex.quote(str(out))} --prime {prime}")

@@ -116,9 +116,10 @@ def _set_aside(
     members = _members(order, groups, len(train))
     moved, lacking = _choose(members, classes, fraction)
     if not moved:
+        left = "a class" if len(dataset.classes) > 1 else "the others"
         raise DataError(
-            f"{dataset.name}: none of the {len(train):,} train pictures can be set aside for {to} "
-            "without leaving a class without any. Add pictures."
+            f"{dataset.name}: of {counted(len(train), 'train picture')} none can be set aside for "
+            f"{to} without leaving {left} without any. Add pictures."
         )
     splits = dataset.splits.copy()
     splits[train[moved]] = SPLITS.index(to)

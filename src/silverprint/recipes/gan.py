@@ -71,6 +71,16 @@ class Gan:
     resumed: int
     seconds: float
 
+    @property
+    def epochs(self) -> int:
+        """How many there were."""
+        return len(self.followed)
+
+    @property
+    def best_epoch(self) -> int:
+        """Which one ships: the last, for no measure of one epoch says which is the best."""
+        return self.epochs
+
 
 def train_gan(
     train: PixelData, held: PixelData, classes: int, settings: GanSettings, folder: Path, *,

@@ -89,6 +89,27 @@ class VaeSettings:
             )
 
 
+@dataclass(frozen=True)
+class Measuring:
+    """How the likelihood of pictures that were held back is estimated.
+
+    Attributes:
+        samples: codes a picture.
+        pictures: how many, drawn at random from the split.
+        seed: of the draw of pictures, of their pixels and of the codes.
+    """
+
+    samples: int = 100
+    pictures: int = 500
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        for name, most in (("samples", 1_000_000), ("pictures", 1_000_000)):
+            value = getattr(self, name)
+            if not 1 <= value <= most:
+                raise ConfigError(f"--importance-{name} must lie within 1..{most}; got {value}.")
+
+
 CHOICES: dict[str, tuple[Any, ...]] = {
     "network": get_args(Network),
     "likelihood": ("auto", *get_args(Likelihood)),

@@ -1,6 +1,7 @@
 """The frame of every page: one HTML file that loads nothing and forbids itself to."""
 
 import os
+import tempfile
 from collections.abc import Iterable
 from contextlib import suppress
 from importlib import resources
@@ -69,10 +70,10 @@ def make_folder(path: Path) -> None:
     """
     try:
         path.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=path):
+            pass  # rights alone do not tell: root has them all, also where nobody can write
     except OSError as error:
         raise unwritable(path, error) from None
-    if not os.access(path, os.W_OK):
-        raise ConfigError(f"{str(path)!r} is read-only; name another folder.")
 
 
 def unwritable(path: Path, error: OSError) -> ConfigError:

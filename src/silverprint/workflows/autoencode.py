@@ -34,7 +34,7 @@ from silverprint.runtime.generative import DECODER, ENCODER, GenerativeBundle
 from silverprint.runtime.noise import psnr, spoil_arrays
 from silverprint.runtime.preprocessing import Fit
 from silverprint.training.progress import Progress
-from silverprint.workflows.generative import LIBRARIES, Material, read_material, ship
+from silverprint.workflows.generative import LIBRARIES, Material, count_earlier, read_material, ship
 from silverprint.workflows.principal import Principal, fit_principal, mean_square
 
 SHOWN = 16  # pictures in a row of the report
@@ -130,7 +130,9 @@ def autoencode(
     check_output(out)
     if size is not None:
         check_side("an autoencoder takes", size)
-    material = read_material(dataset, progress, size=size, fit=fit, seed=settings.seed)
+    material = read_material(
+        dataset, progress, size=size, fit=fit, seed=settings.seed, labelled=False
+    )
     check_picture(settings.kind, material.shape, settings.code_size, settings.widths)
     folder = material.run_folder(settings, fresh=fresh)
     train = material.train.pixels
@@ -138,6 +140,7 @@ def autoencode(
         fitted = train_autoencoder(
             train, material.validation.pixels, settings, folder, advance=advance
         )
+    count_earlier(progress, folder, fitted.resumed, material.notices)
     with progress.stage("export"):
         agreement = write_parts(fitted.network, folder)
     with progress.stage("measure"):
@@ -268,7 +271,7 @@ def _report(result: Autoencoded, progress: Progress, command: str) -> Autoencode
         best=_rows(result, order[::-1][:SHOWN]),
         pca=shown.pca,
         curves=[Curve(name, tuple(values)) for name, values in result.fitted.curves.items()],
-        notices=[*material.dataset.notices, *material.notices],
+        notices=material.told,
         refused=material.refused,
         seconds=dict(progress.seconds),
         provenance=_provenance(result, command),

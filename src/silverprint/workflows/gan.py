@@ -25,7 +25,7 @@ from silverprint.reports.gan import GanReport, render
 from silverprint.runtime.generative import DECODER, GenerativeBundle
 from silverprint.runtime.preprocessing import Fit
 from silverprint.training.progress import Progress
-from silverprint.workflows.generative import LIBRARIES, Material, read_material, ship
+from silverprint.workflows.generative import LIBRARIES, Material, count_earlier, read_material, ship
 from silverprint.workflows.judge import Judge, Reference, Verdict, judge_bundle
 
 ACROSS, DOWN = 10, 8  # of the sheet of made pictures
@@ -119,14 +119,19 @@ def generate_gan(
     if size is not None:
         check_side("a gan makes", size)
     judging = None if judge is None else Judge(judge)
-    classes = _told_classes(dataset, settings)
-    material = read_material(dataset, progress, size=size, fit=fit, seed=settings.seed)
+    _told_classes(dataset, settings)  # what is wrong with them is said before all is read
+    material = read_material(
+        dataset, progress, size=size, fit=fit, seed=settings.seed,
+        labelled=settings.conditional is True,
+    )  # fmt: skip
+    classes = _told_classes(material.dataset, settings)
     folder = material.run_folder(settings, fresh=fresh)
     with progress.stage("train", settings.epochs * len(material.train), "training") as advance:
         gan = train_gan(
             material.train, material.validation, len(classes), settings, folder,
             advance=advance, after_epoch=_warner(progress),
         )  # fmt: skip
+    count_earlier(progress, folder, gan.resumed, material.notices)
     with progress.stage("export"):
         agreement = write_decoder(gan.generator, folder)
     bundle = GenerativeBundle(folder, {"task": "gan", "classes": list(classes)})
@@ -263,7 +268,7 @@ def _report(found: Trained, progress: Progress, command: str) -> GanReport:
         verdict=None if found.verdict is None else found.verdict.to_json(),
         words=found.words,
         curves=[Curve(name, tuple(values)) for name, values in found.gan.curves.items()],
-        notices=[*material.dataset.notices, *material.notices],
+        notices=material.told,
         refused=material.refused,
         seconds=dict(progress.seconds),
         provenance=_provenance(found, command),

@@ -9,45 +9,26 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from silverprint.data.conventions import counted
 from silverprint.data.table import SPLITS, Dataset, Split
 from silverprint.errors import ConfigError
 from silverprint.export.bundle import check_output
 from silverprint.export.generative import export_part
 from silverprint.models.vae import DecoderPart, EncoderPart, Vae
-from silverprint.recipes.vae import TrainedVae, VaeSettings, drawn, shape_of, train_vae
+from silverprint.recipes.vae import TrainedVae, drawn, shape_of, train_vae
+from silverprint.recipes.vae_settings import Measuring, VaeSettings
 from silverprint.reports.vae import render
 from silverprint.runtime.generative import DECODER, ENCODER
 from silverprint.runtime.preprocessing import Fit
 from silverprint.training.importance import active_units, importance_bounds
 from silverprint.training.pixels import PixelData
 from silverprint.training.progress import Advance, Progress
-from silverprint.workflows.generative import Material, read_material, ship
+from silverprint.workflows.generative import Material, count_earlier, read_material, ship
 from silverprint.workflows.processes import lost_processes_told, main_process
 from silverprint.workflows.vae_page import page_of
 
 MEASURED = 10_000  # pictures whose bound is taken with one code each
 PARITY_ROWS = 8
-
-
-@dataclass(frozen=True)
-class Measuring:
-    """How the likelihood of pictures that were held back is estimated.
-
-    Attributes:
-        samples: codes a picture.
-        pictures: how many, drawn at random from the split.
-        seed: of the draw of pictures, of their pixels and of the codes.
-    """
-
-    samples: int = 100
-    pictures: int = 500
-    seed: int = 0
-
-    def __post_init__(self) -> None:
-        for name, most in (("samples", 1_000_000), ("pictures", 1_000_000)):
-            value = getattr(self, name)
-            if not 1 <= value <= most:
-                raise ConfigError(f"--importance-{name} must lie within 1..{most}; got {value}.")
 
 
 @dataclass(frozen=True)
@@ -72,6 +53,17 @@ class Made:
     def classes(self) -> tuple[str, ...]:
         """Names of the classes it is told, if it is."""
         return self.material.dataset.classes if self.settings.conditional else ()
+
+    def lines(self) -> list[str]:
+        """Say the result in words."""
+        found = self.measures
+        return [
+            f"{self.split}: -log p at most {found['nll']:.2f} ± {found['nll_error']:.2f} nats "
+            f"({counted(found['nll_pictures'], 'picture')}, {counted(found['samples'], 'code')} "
+            f"each); bound with one code {found['negative_elbo']:.2f} = "
+            f"{found['reconstruction']:.2f} reconstruction + {found['divergence']:.2f} divergence",
+            f"{found['active_units']} of {found['units']} numbers of a code are in use",
+        ]
 
 
 def make_vae(
@@ -99,12 +91,14 @@ def make_vae(
         SilverprintError: pictures, settings or the output's place will not do.
     """
     check_output(out)
-    material = read_material(dataset, progress, size=size, fit=fit, seed=settings.seed)
-    classes = len(material.dataset.classes)
-    if settings.conditional and classes < 2:
+    if settings.conditional and len(dataset.classes) < 2:
         raise ConfigError(
             f"{dataset.name} has no classes to be told apart; leave --conditional out."
         )
+    material = read_material(
+        dataset, progress, size=size, fit=fit, seed=settings.seed, labelled=settings.conditional
+    )
+    classes = len(material.dataset.classes)
     shape_of(material.train, settings, classes).check()
     folder = material.run_folder(settings, fresh=fresh)
     total = settings.epochs * len(material.train)
@@ -112,6 +106,7 @@ def make_vae(
         trained = train_vae(
             material.train, material.validation, settings, folder, classes=classes, advance=advance
         )
+    count_earlier(progress, folder, trained.resumed, material.notices)
     made = measure(material, settings, trained, measuring or Measuring(), progress)
     if main_process():
         write_vae(made, out, folder, progress, command)

@@ -21,7 +21,7 @@ from silverprint.reports.writing import Passage, Writing, writing_page
 from silverprint.runtime.generative import STEP
 from silverprint.runtime.text import INPUTS, OUTPUTS, Taste, TextModel
 from silverprint.training.progress import Progress
-from silverprint.workflows.generative import ship
+from silverprint.workflows.generative import count_earlier, ship
 from silverprint.workflows.run_folders import hold_run
 
 TASTES = (Taste(0.5), Taste(0.8), Taste(1.0), Taste(1.0, top_p=0.9))
@@ -38,12 +38,22 @@ class Written:
         measures: of what was held out, by the file that ships.
         parity: largest difference of the file from the network.
         passages: what it writes.
+        notices: what the user should know.
     """
 
     fitted: FittedText
     measures: dict[str, float]
     parity: float
     passages: list[Passage]
+    notices: list[str]
+
+    def summary(self) -> str:
+        """Say the result in words."""
+        measures = self.measures
+        return (
+            f"validation {measures['nats']:.4f} nats a character "
+            f"(perplexity {measures['perplexity']:.3f}, {measures['n']:,} characters)"
+        )
 
 
 def train_text_model(
@@ -67,11 +77,13 @@ def train_text_model(
     check_output(out)
     told = [__version__, "text", repr(settings), text.cut]
     folder = hold_run(told, (text.content.encode(),), fresh=fresh)
+    notices: list[str] = []
     if text.left_out:
-        progress.say(f"Left out: {text.left_out:,} characters of Project Gutenberg's own.")
+        notices.append(f"Left out: {text.left_out:,} characters of Project Gutenberg's own.")
     total = len(text.training) * settings.epochs
     with progress.stage("train", total, f"characters of {text.name}") as advance:
         fitted = train_char_lm(text, settings, folder, advance=advance)
+    count_earlier(progress, folder, fitted.resumed, notices)
     with progress.stage("export"):
         parity = _export(fitted.network, folder / STEP)
         model = _opened(folder / STEP, text.characters)
@@ -80,7 +92,7 @@ def train_text_model(
     measures = {"nats": nats, "perplexity": math.exp(nats), "n": len(text.validation) - 1}
     with progress.stage("write"):
         passages = _passages(model, text, settings.seed)
-        run = Written(fitted, measures, parity, passages)
+        run = Written(fitted, measures, parity, passages, notices)
 
         def put(unfinished: Path) -> None:
             shutil.copy(folder / STEP, unfinished / STEP)
@@ -163,6 +175,11 @@ def _page(
             "Different characters": f"{len(text.characters):,}",
             "Parameters": f"{_parameters(fitted.network):,}",
             "Epoch that ships": f"{fitted.best_epoch} of {fitted.epochs}",
+            **(
+                {"Epochs of a stopped run": f"{fitted.resumed}, whose time is counted"}
+                if fitted.resumed
+                else {}
+            ),
             "Largest difference of the exported file": f"{run.parity:.1e}",
             **{f"Seconds to {name}": f"{value:,.1f}" for name, value in seconds.items()},
             "Silverprint": __version__,

@@ -1,16 +1,12 @@
 """`silverprint generate autoencoder`."""
 
-import shlex
-import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated
 
 import typer
 
-from silverprint.cli.common import need_extra, numbers, print_json, read_pictures, settings_of
-
-if TYPE_CHECKING:
-    from silverprint.workflows.autoencode import Autoencoded
+from silverprint.cli.common import need_extra, numbers, read_pictures, settings_of
+from silverprint.cli.trained import check_places, result_of, tell, typed
 
 Data = "Data"
 
@@ -47,59 +43,34 @@ def autoencoder(
 
     silverprint generate autoencoder photos/ --noise gaussian --strength 0.3
     """
+    from silverprint.recipes.autoencoder_settings import AutoencoderSettings
+    from silverprint.training.checks import settings_from
     from silverprint.training.progress import Progress
 
-    progress = Progress(quiet)
-    given = {
+    settings = settings_from(AutoencoderSettings, {
         "kind": kind, "code_size": code_size, "widths": numbers(widths, "widths", int) or None,
         "noise": noise, "strength": strength, "loss": loss, "epochs": epochs,
         "batch_size": batch_size, "learning_rate": learning_rate, "patience": patience,
         "precision": precision, "device": device, "seed": seed, **settings_of(option),
-    }  # fmt: skip
-    with progress.stage("import"):
-        need_extra()
-        from silverprint.recipes.autoencoder_settings import AutoencoderSettings
-        from silverprint.training.checks import settings_from
-        from silverprint.workflows.autoencode import autoencode
-    settings = settings_from(AutoencoderSettings, given)
+    })  # fmt: skip
+    square = check_places(out, size, fit, "an autoencoder takes")
+    progress = Progress(quiet)
     with progress.stage("read"):
         dataset = read_pictures(
-            data, data_dir=data_dir, image_column=image_column, label_column=label_column
-        )
-    command = shlex.join(["silverprint", *sys.argv[1:]])
-    square: Any = fit or "crop"  # whatever it is, Preprocessing checks it
+            data, labelled=False, data_dir=data_dir, image_column=image_column,
+            label_column=label_column,
+        )  # fmt: skip
+    with progress.stage("import"):
+        need_extra()
+        from silverprint.workflows.autoencode import autoencode
     found = autoencode(
-        dataset, out, settings, progress, size=size, fit=square, fresh=fresh, command=command
+        dataset, out, settings, progress, size=size, fit=square, fresh=fresh, command=typed()
     )
-    if json:
-        print_json(_result(found, out, progress.seconds))
-    elif not quiet:
-        _print(found, out, progress.seconds)
-
-
-def _result(found: "Autoencoded", out: Path, seconds: dict[str, float]) -> dict[str, Any]:
-    rounded = {name: round(value, 3) for name, value in seconds.items()}
-    return {
-        "bundle": str(out),
-        "metrics": found.metrics,
-        "pca_numbers_for_the_same_error": found.measured.same_k,
-        "epoch": found.fitted.best_epoch,
-        "epochs": found.fitted.epochs,
-        "weights": sum(p.numel() for p in found.fitted.network.parameters()),
-        "worst": [{"file": file, "psnr": value} for file, value in found.worst],
-        "refused": [{"file": f, "reason": reason} for f, reason in found.material.refused],
-        "notices": [*found.material.dataset.notices, *found.material.notices],
-        "seconds": {**rounded, "total": round(sum(seconds.values()), 3)},
-    }
-
-
-def _print(found: "Autoencoded", out: Path, seconds: dict[str, float]) -> None:
-    for notice in (*found.material.dataset.notices, *found.material.notices):
-        typer.echo(f"note: {notice}")
-    for file, reason in found.material.refused[:10]:
-        typer.echo(f"refused: {file}: {reason}")
-    typer.echo(found.summary())
-    told = f"epoch {found.fitted.best_epoch} of {found.fitted.epochs} ships"
-    typer.echo(f"{told}, {sum(seconds.values()):.1f} s in all")
-    typer.echo(f"bundle {out}, report {out / 'report.html'}")
-    typer.echo(f"next: silverprint generate reconstruct {shlex.quote(str(out))} PICTURES")
+    result = result_of(
+        out, found.fitted, progress.seconds, notices=found.material.told, refused=found.material.refused,
+        metrics=found.metrics, classes=[],
+        pca_numbers_for_the_same_error=found.measured.same_k,
+        weights=sum(p.numel() for p in found.fitted.network.parameters()),
+        worst=[{"file": file, "psnr": value} for file, value in found.worst],
+    )  # fmt: skip
+    tell(result, [found.summary()], "generate reconstruct {} PICTURES", json=json, quiet=quiet)

@@ -1,16 +1,12 @@
 """`silverprint generate gan`."""
 
-import shlex
-import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated
 
 import typer
 
-from silverprint.cli.common import need_extra, print_json, read_pictures, settings_of
-
-if TYPE_CHECKING:
-    from silverprint.workflows.gan import Trained
+from silverprint.cli.common import need_extra, read_pictures, settings_of
+from silverprint.cli.trained import check_places, result_of, tell, typed
 
 Data = "Data"
 
@@ -48,59 +44,37 @@ def gan(
 
     silverprint generate gan photos/ --size 32 --unconditional --epochs 100
     """
+    from silverprint.recipes.gan_settings import GanSettings
+    from silverprint.runtime.bundle import read_bundle
+    from silverprint.training.checks import settings_from
     from silverprint.training.progress import Progress
 
-    progress = Progress(quiet)
-    given = {
+    settings = settings_from(GanSettings, {
         "conditional": conditional, "epochs": epochs, "batch_size": batch_size,
         "code_size": code_size, "width": width, "loss": loss, "learning_rate": learning_rate,
         "discriminator_rate": discriminator_rate, "r1": r1, "upsampling": upsampling,
         "precision": precision, "device": device, "seed": seed, **settings_of(option),
-    }  # fmt: skip
-    with progress.stage("import"):
-        need_extra()
-        from silverprint.recipes.gan_settings import GanSettings
-        from silverprint.training.checks import settings_from
-        from silverprint.workflows.gan import generate_gan
-    settings = settings_from(GanSettings, given)
+    })  # fmt: skip
+    square = check_places(out, size, fit, "a gan makes")
+    if judge is not None:
+        read_bundle(judge)
+    progress = Progress(quiet)
     with progress.stage("read"):
         dataset = read_pictures(
-            data, data_dir=data_dir, image_column=image_column, label_column=label_column
-        )
-    command = shlex.join(["silverprint", *sys.argv[1:]])
-    square: Any = fit or "crop"  # whatever it is, Preprocessing checks it
+            data, labelled=settings.conditional is True, data_dir=data_dir,
+            image_column=image_column, label_column=label_column,
+        )  # fmt: skip
+    with progress.stage("import"):
+        need_extra()
+        from silverprint.workflows.gan import generate_gan
     found = generate_gan(
         dataset, out, settings, progress, judge=judge, size=size, fit=square, fresh=fresh,
-        command=command,
+        command=typed(),
     )  # fmt: skip
-    if json:
-        print_json(_result(found, out, progress.seconds))
-    elif not quiet:
-        _print(found, out, progress.seconds)
-
-
-def _result(found: "Trained", out: Path, seconds: dict[str, float]) -> dict[str, Any]:
-    rounded = {name: round(value, 3) for name, value in seconds.items()}
-    return {
-        "bundle": str(out),
-        "metrics": found.measures(),
-        "balance": found.words,
-        "classes": list(found.classes),
-        "epochs": len(found.gan.followed),
-        "resumed": found.gan.resumed,
-        "refused": [{"file": f, "reason": reason} for f, reason in found.material.refused],
-        "notices": [*found.material.dataset.notices, *found.material.notices],
-        "seconds": {**rounded, "total": round(sum(seconds.values()), 3)},
-    }
-
-
-def _print(found: "Trained", out: Path, seconds: dict[str, float]) -> None:
-    for notice in (*found.material.dataset.notices, *found.material.notices):
-        typer.echo(f"note: {notice}")
-    for file, reason in found.material.refused[:10]:
-        typer.echo(f"refused: {file}: {reason}")
-    typer.echo(found.summary())
-    typer.echo(found.words)
-    typer.echo(f"{len(found.gan.followed)} epochs, {sum(seconds.values()):.1f} s in all")
-    typer.echo(f"bundle {out}, report {out / 'report.html'}")
-    typer.echo(f"next: silverprint generate sample {shlex.quote(str(out))}")
+    result = result_of(
+        out, found.gan, progress.seconds, notices=found.material.told, refused=found.material.refused,
+        metrics=found.measures(),
+        classes=list(found.classes), balance=found.words,
+        weights=sum(p.numel() for p in found.gan.generator.parameters()),
+    )  # fmt: skip
+    tell(result, [found.summary(), found.words], "generate sample {}", json=json, quiet=quiet)

@@ -1,16 +1,12 @@
 """`silverprint generate vae`."""
 
-import shlex
-import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated
 
 import typer
 
-from silverprint.cli.common import need_extra, numbers, print_json, read_pictures, settings_of
-
-if TYPE_CHECKING:
-    from silverprint.workflows.vae import Made
+from silverprint.cli.common import need_extra, numbers, read_pictures, settings_of
+from silverprint.cli.trained import check_places, result_of, tell, typed
 
 Data = "Data"
 Judging = "Judging"
@@ -52,72 +48,42 @@ def vae(
 
     silverprint generate vae mnist --conditional --latent 2 --network mlp --epochs 20
     """
+    from silverprint.models.shapes import VaeShape
+    from silverprint.recipes.vae_settings import Measuring, VaeSettings
+    from silverprint.training.checks import settings_from
     from silverprint.training.progress import Progress
+    from silverprint.workflows.processes import main_process
 
-    progress = Progress(quiet)
-    given = {
+    settings = settings_from(VaeSettings, {
         "latent": latent, "network": network, "widths": numbers(widths, "widths", int) or None,
         "likelihood": likelihood, "prior": prior, "conditional": conditional or None, "beta": beta,
         "epochs": epochs, "batch_size": batch_size, "learning_rate": learning_rate,
         "patience": patience, "precision": precision, "device": device, "seed": seed,
         **settings_of(option),
-    }  # fmt: skip
-    with progress.stage("import"):
-        need_extra()
-        from silverprint.recipes.vae_settings import VaeSettings
-        from silverprint.training.checks import settings_from
-        from silverprint.workflows.processes import main_process
-        from silverprint.workflows.vae import Measuring, make_vae
-    settings = settings_from(VaeSettings, given)
+    })  # fmt: skip
     measuring = Measuring(importance_samples, importance_pictures)
+    square = check_places(out, size, fit)
+    if size is not None:
+        VaeShape(1, size, settings.latent, settings.network, settings.widths).check()
+    progress = Progress(quiet)
     with progress.stage("read"):
         dataset = read_pictures(
-            data, unlabelled=unlabelled, data_dir=data_dir, image_column=image_column,
-            label_column=label_column,
+            data, unlabelled=unlabelled, labelled=conditional, data_dir=data_dir,
+            image_column=image_column, label_column=label_column,
         )  # fmt: skip
-    command = shlex.join(["silverprint", *sys.argv[1:]])
-    square: Any = fit  # whatever it is, Preprocessing checks it
+    with progress.stage("import"):
+        need_extra()
+        from silverprint.workflows.vae import make_vae
     made = make_vae(
         dataset, out, settings, progress, measuring=measuring, size=size, fit=square, fresh=fresh,
-        command=command,
+        command=typed(),
     )  # fmt: skip
     if not main_process():
         return
-    if json:
-        print_json(_result(made, out, progress.seconds))
-    elif not quiet:
-        _print(made, out, progress.seconds)
-
-
-def _result(made: "Made", out: Path, seconds: dict[str, float]) -> dict[str, Any]:
-    rounded = {name: round(value, 3) for name, value in seconds.items()}
-    return {
-        "bundle": str(out),
-        "metrics": {made.split: made.measures},
-        "curves": made.trained.curves,
-        "epoch": made.trained.best_epoch,
-        "epochs": made.trained.epochs,
-        "weights": sum(p.numel() for p in made.trained.network.parameters()),
-        "refused": [{"file": f, "reason": reason} for f, reason in made.material.refused],
-        "notices": [*made.material.dataset.notices, *made.material.notices],
-        "seconds": {**rounded, "total": round(sum(seconds.values()), 3)},
-    }
-
-
-def _print(made: "Made", out: Path, seconds: dict[str, float]) -> None:
-    for notice in (*made.material.dataset.notices, *made.material.notices):
-        typer.echo(f"note: {notice}")
-    for file, reason in made.material.refused[:10]:
-        typer.echo(f"refused: {file}: {reason}")
-    found = made.measures
-    typer.echo(
-        f"{made.split}: -log p at most {found['nll']:.2f} ± {found['nll_error']:.2f} nats "
-        f"({found['nll_pictures']:,} pictures, {found['samples']:,} codes each); bound with one "
-        f"code {found['negative_elbo']:.2f} = {found['reconstruction']:.2f} reconstruction + "
-        f"{found['divergence']:.2f} divergence"
-    )
-    typer.echo(f"{found['active_units']} of {found['units']} numbers of a code are in use")
-    told = f"epoch {made.trained.best_epoch} of {made.trained.epochs} ships"
-    typer.echo(f"{told}, {sum(seconds.values()):.1f} s in all")
-    typer.echo(f"bundle {out}, report {out / 'report.html'}")
-    typer.echo(f"next: silverprint generate sample {shlex.quote(str(out))} --out sheet.png")
+    result = result_of(
+        out, made.trained, progress.seconds, notices=made.material.told, refused=made.material.refused,
+        metrics={made.split: made.measures},
+        classes=list(made.classes),
+        weights=sum(p.numel() for p in made.trained.network.parameters()),
+    )  # fmt: skip
+    tell(result, made.lines(), "generate sample {} --out sheet.png", json=json, quiet=quiet)

@@ -2,7 +2,9 @@
 
 import os
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -14,10 +16,63 @@ from silverprint.data.conventions import (
     natural_key,
     split_named,
 )
+from silverprint.data.read import read
 from silverprint.data.table import SPLITS, Dataset
-from silverprint.errors import DataError
+from silverprint.errors import DataError, ImageError
+from silverprint.runtime.images import decode
 
 NO_CLASS = "(no label)"
+
+
+def read_pictures(
+    source: str | os.PathLike[str], *, unlabelled: bool = False, labelled: bool = True,
+    **options: Any,
+) -> Dataset:  # fmt: skip
+    """Read a dataset for what needs no labels: as for training, or every picture below a folder.
+
+    Args:
+        source: as of `read`.
+        unlabelled: a folder's folders are no classes.
+        labelled: labels are wanted where folders might be classes; else they are left aside where
+            something is wrong with them, and a notice says so.
+        **options: as of `read`.
+
+    Raises:
+        DataError: as of `read`.
+    """
+    root = Path(source).expanduser()
+    if unlabelled:
+        return read_unlabelled(root.absolute())
+    try:
+        return read(source, **options)
+    except DataError as error:
+        if _is_picture(root):
+            raise DataError(f"{root} is one picture; give the folder of all of them.") from None
+        if not root.is_dir() or (labelled and has_folders(root)):
+            raise
+        try:
+            found = read_unlabelled(root.absolute())
+        except DataError:
+            raise error from None
+        return found.noting(f"Labels are left aside: {error}") if has_folders(root) else found
+
+
+def _is_picture(path: Path) -> bool:
+    try:
+        return path.is_file() and decode(path).size > 0
+    except (ImageError, OSError):
+        return False
+
+
+def without_labels(dataset: Dataset, reason: str) -> Dataset:
+    """Return the dataset with all its pictures in one class."""
+    return replace(
+        dataset,
+        classes=(NO_CLASS,),
+        labels=np.zeros(len(dataset), np.int64),
+        task="single-label",
+        notices=(*dataset.notices, f"Labels are left aside: {reason}"),
+    )
 
 
 def read_unlabelled(root: Path) -> Dataset:
