@@ -64,9 +64,10 @@ def main() -> None:
         found = PARTS[part](options.data, peers, options.rounds)
         kept[part] = {**kept.get(part, {}), **found}
         store.write_text(json.dumps(kept))
-    text = render(kept, PEERS)
-    options.out.write_text(text)
-    print(text)
+    if missing := [part for part in PARTS if part not in kept]:
+        sys.exit(f"no section yet: {', '.join(missing)} not measured")
+    options.out.write_text(render(kept, PEERS))
+    print(f"written to {options.out}")
 
 
 def summary(run: dict, **facts: object) -> dict:
