@@ -1,5 +1,6 @@
 """`silverprint write`, as it is typed."""
 
+import io
 import json
 import os
 import shlex
@@ -10,7 +11,7 @@ import pytest
 
 from silverprint.cli import app as application
 
-VERSE = "Half a league, half a league, half a league onward,\n"
+VERSE = "Half a league, half a league, half à league onward,\n"
 
 
 @pytest.fixture(autouse=True)
@@ -81,6 +82,19 @@ def test_sample_needs_no_torch_and_repeats_itself(trained_writer, cli) -> None:
     assert cli("write", *given[:-1], "4").out != ran.stdout
 
 
+@pytest.mark.parametrize("more", [(), ("--json",)])
+def test_letters_that_stdout_cannot_hold(trained_writer, monkeypatch, more) -> None:
+    stream = io.TextIOWrapper(io.BytesIO(), "ascii", write_through=True)
+    monkeypatch.setattr(sys, "stdout", stream)
+    code = application.run(["write", "sample", str(trained_writer), "--prime", "half à", *more])
+    assert code == 0
+    printed = stream.buffer.getvalue().decode("ascii")
+    if more:
+        assert json.loads(printed)["prime"] == "half à"
+    else:
+        assert printed.startswith("half \\xe0")
+
+
 @pytest.mark.parametrize(
     ("given", "words"),
     [
@@ -112,6 +126,9 @@ def test_a_model_that_is_none(cli, tmp_path, trained_writer) -> None:
     assert (
         "holds a vae; what is asked here needs a text model" in cli("write", "sample", changed).err
     )
+    (changed / "bundle.json").write_text(json.dumps({**told, "characters": "ab"}), "utf-8")
+    words = f"lists 2 characters, but step.onnx tells {len(set(VERSE))} apart; they are not of one"
+    assert words in cli("write", "sample", changed).err
     (changed / "bundle.json").write_text(json.dumps(told), "utf-8")
     (changed / "step.onnx").write_bytes(b"not a network")
     ran = cli("write", "sample", changed)

@@ -1,5 +1,6 @@
 """What several verbs share: printing results and reading comma-separated options."""
 
+import io
 import json
 import sys
 from collections.abc import Callable, Iterable, Sequence
@@ -19,8 +20,19 @@ def fail(text: str) -> None:
 
 
 def print_json(value: Any) -> None:
-    """Print exactly one JSON value to stdout."""
-    print(json.dumps(value, ensure_ascii=False, allow_nan=False))
+    """Print exactly one JSON value to stdout, escaped where stdout cannot hold its letters."""
+    text = json.dumps(value, ensure_ascii=False, allow_nan=False)
+    try:
+        text.encode(sys.stdout.encoding or "utf-8")
+    except UnicodeEncodeError:
+        text = json.dumps(value, allow_nan=False)
+    print(text)
+
+
+def print_any_letter() -> None:
+    """Let letters that stdout cannot hold be printed as their numbers."""
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")
 
 
 def numbers(text: str | None, name: str, kind: Callable[[str], Number]) -> tuple[Number, ...]:

@@ -8,7 +8,8 @@ from typing import Any
 
 import typer
 
-from silverprint.cli.common import print_json
+from silverprint.cli.common import print_any_letter, print_json
+from silverprint.errors import ConfigError
 
 REFUSED = 10  # files that are named; the others are on the page
 
@@ -43,6 +44,19 @@ def check_places(out: Path, size: int | None = None, fit: str | None = None, who
         check_side(who, size)
     Preprocessing(size=16 if size is None else size, fit=square)
     return square
+
+
+def check_strength(noise: str | None, strength: float | None) -> None:
+    """Refuse a strength without a noise that it could be of.
+
+    Raises:
+        ConfigError: it says what to give.
+    """
+    if strength is not None and noise in (None, "none"):
+        raise ConfigError(
+            f"--strength {strength:g} is of a noise; give --noise gaussian, salt-and-pepper or "
+            "masking too, or leave --strength out."
+        )
 
 
 def result_of(
@@ -91,6 +105,7 @@ def tell(
         print_json(result)
     if json or quiet:
         return
+    print_any_letter()
     refused, out = result["refused"], result["bundle"]
     for notice in result["notices"]:
         typer.echo(f"note: {notice}")

@@ -13,8 +13,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from silverprint.errors import ConfigError
-from silverprint.runtime.bundle import need
+from silverprint.errors import BundleError, ConfigError
+from silverprint.runtime.bundle import MANIFEST, need
 from silverprint.runtime.characters import decode, encode, one_line_end
 from silverprint.runtime.generative import STEP, read_generative
 
@@ -178,7 +178,15 @@ def read_text_model(path: str | os.PathLike[str]) -> TextModel:
     """
     bundle = read_generative(path, ("text",))
     need(Path(path), bundle.manifest, ("characters",))
-    return TextModel(bundle.session(STEP), bundle.manifest["characters"], bundle.manifest)
+    characters, session = bundle.manifest["characters"], bundle.session(STEP)
+    answers = session.get_outputs()[0].shape[-1]
+    if not isinstance(characters, str) or len(characters) != answers:
+        known = len(characters) if isinstance(characters, str) else "no"
+        raise BundleError(
+            f"{path}: {MANIFEST} lists {known} characters, but {STEP} tells {answers} apart; they "
+            "are not of one model. Train it again."
+        )
+    return TextModel(session, characters, bundle.manifest)
 
 
 def _log_likelihood(logits: Floats, expected: Places) -> float:

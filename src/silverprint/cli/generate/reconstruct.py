@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from silverprint.cli.common import fail, print_json, table
+from silverprint.cli.common import fail, print_any_letter, print_json, table
+from silverprint.cli.trained import check_strength
 
 if TYPE_CHECKING:
     from silverprint.workflows.reconstruct import Reconstructed
@@ -17,7 +18,7 @@ def reconstruct(
     pictures: Annotated[list[str], typer.Argument(help="Pictures, or folders of them.")],
     out: Annotated[Path, typer.Option("--out", "-o", help="The sheet: originals over what was made of them, PNG.")] = Path("reconstructed.png"),
     noise: Annotated[str, typer.Option(help="Lay noise over the pictures first: gaussian, salt-and-pepper or masking.")] = "none",
-    strength: Annotated[float, typer.Option(help="Of the noise.")] = 0.5,
+    strength: Annotated[float | None, typer.Option(help="Of the noise.", show_default="0.5")] = None,
     label: Annotated[str | None, typer.Option(help="The pictures' class, for a model that is told it.")] = None,
     columns: Annotated[int, typer.Option(min=1, help="Most pictures side by side.")] = 16,
     seed: Annotated[int, typer.Option(min=0, help="Of the noise.")] = 0,
@@ -31,8 +32,9 @@ def reconstruct(
     """
     from silverprint.workflows.reconstruct import reconstruct as run
 
+    check_strength(noise, strength)
     found = run(
-        model, pictures, out, noise=noise, strength=strength, label=label, columns=columns,
+        model, pictures, out, noise=noise, strength=0.5 if strength is None else strength, label=label, columns=columns,
         seed=seed,
     )  # fmt: skip
     if json:
@@ -45,6 +47,7 @@ def reconstruct(
 
 
 def _print(found: "Reconstructed") -> None:
+    print_any_letter()
     noisy = found.noisy_psnr is not None
     rows = [
         (row["file"], *([f"{row['noisy_psnr']:.1f} dB"] if noisy else []), f"{row['psnr']:.1f} dB")
