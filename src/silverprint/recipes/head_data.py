@@ -134,6 +134,11 @@ class StreamedHeadData:
         for rows, features in self.stream.parts():
             yield torch.from_numpy(rows), self._standardised(rows, features)
 
+    def raw_blocks(self) -> Iterator[tuple[slice | Tensor, HeadData]]:
+        """Yield the same, with features that are not standardised."""
+        for rows, features in self.stream.parts():
+            yield torch.from_numpy(rows), self._data(rows, features)
+
     def minibatches(self, steps: int, order: torch.Generator) -> Iterator[tuple[Tensor, HeadData]]:
         """Yield which rows they are, and the rows, each once, in about so many steps."""
         size = -(-len(self) // steps)
@@ -148,6 +153,9 @@ class StreamedHeadData:
         """Return these rows of the stream; `features` (k, d) are changed in place."""
         features -= self.mean
         features /= np.float32(self.scale)
+        return self._data(rows, features)
+
+    def _data(self, rows: NDArray[np.int64], features: Array) -> HeadData:
         return HeadData(
             torch.from_numpy(features), self.targets[rows], self.class_weight[rows],
             self.mean, self.scale, self.link, self.outputs,

@@ -235,30 +235,40 @@ def _minimise(
         line_search_fn="strong_wolfe",
     )  # fmt: skip
     row_weight = teaching / teaching.sum()
-
-    def padded() -> Iterator[tuple[Tensor, HeadData, Tensor]]:
-        for rows, block in data.blocks():  # the last column is the bias
-            yield F.pad(block.features, (0, 1), value=1.0), block, row_weight[rows]
-
-    resident = list(padded()) if isinstance(data, HeadData) else None
+    # A padding column is the bias; in memory it is made once, while of a stream nothing is copied.
+    padded = F.pad(data.features, (0, 1), value=1.0) if isinstance(data, HeadData) else None
+    blocks = data.blocks if isinstance(data, HeadData) else data.raw_blocks
 
     def objective() -> Tensor:
-        weight = searched.detach() if scales is None else scales @ searched.detach()
-        weight.requires_grad_(True)
+        weight = searched * 1 if scales is None else scales @ searched
+        used = weight if isinstance(data, HeadData) else _for_raw(weight, data.mean, data.scale)
+        fixed = used.detach().requires_grad_(True)
         # Sums of many blocks would lose what the line search looks for, were they float32.
-        gradient, total = torch.zeros_like(weight, dtype=torch.float64), torch.zeros(()).double()
-        for features, block, share in resident or padded():
-            losses = _row_losses((features @ weight)[:, None], block, [config.label_smoothing])
-            loss = (losses[:, 0] * share).sum()
-            gradient += torch.autograd.grad(loss, weight)[0]
+        gradient, total = torch.zeros_like(fixed, dtype=torch.float64), torch.zeros(()).double()
+        for rows, block in blocks():
+            if padded is not None:
+                logits = padded @ fixed
+            else:
+                logits = torch.addmm(fixed[-1], block.features, fixed[:-1])
+            losses = _row_losses(logits[:, None], block, [config.label_smoothing])
+            loss = (losses[:, 0] * row_weight[rows]).sum()
+            gradient += torch.autograd.grad(loss, fixed)[0]
             total += loss.detach()
         penalty = weight[:-1].square().sum() * (config.weight_decay / 2)
-        whole = gradient.float() + torch.autograd.grad(penalty, weight)[0]
-        searched.grad = whole if scales is None else scales @ whole
+        (found,) = torch.autograd.grad(
+            [used, penalty], searched, [gradient.float(), torch.ones(())]
+        )
+        searched.grad = found.contiguous()
         return total.float() + penalty.detach()
 
     optimiser.step(objective)
     return searched.detach() if scales is None else scales @ searched.detach()
+
+
+def _for_raw(weight: Tensor, mean: Array, scale: float) -> Tensor:
+    """Return weights (d + 1, c) for raw features from those for standardised ones."""
+    raw = weight[:-1] / scale
+    return torch.cat([raw, weight[-1:] - torch.from_numpy(mean)[None] @ raw])
 
 
 def _widths(data: HeadData, weight_decay: float) -> Tensor:
