@@ -37,7 +37,7 @@ IMPORTS = {
 }
 # Epochs of the run for accuracy; none where there are no pretrained weights to be had offline.
 EPOCHS = {"fastai": 3, "timm": 2, "autogluon": 2, "silverprint": 4}
-PART = 256  # training photos of a timed epoch
+PART = 192  # training photos of a timed epoch
 
 
 def main() -> None:
@@ -101,7 +101,8 @@ def epochs(data: Path, peers: Sequence[str], rounds: int) -> dict:
                 photos = lay(data, home / "photos", PART, PART // 9)
                 run = must(job(peer, home, "train", photos, home, 2))
                 second = noted(run, "seconds")[1]
-                found[peer].append(summary(run, epoch=second * everything / PART))
+                facts = {"epoch": second * everything / PART, "photos": PART, "of": everything}
+                found[peer].append(summary(run, **facts))
                 print(peer, found[peer][-1], flush=True)
     return found
 
@@ -145,14 +146,7 @@ def start(data: Path, peers: Sequence[str], rounds: int) -> dict:
         for peer in peers:
             photos = lay(data, homes[peer] / "photos", 64, 32)
             must(job(peer, homes[peer], "train", photos, homes[peer], int(peer != "silverprint")))
-            found[peer] = {
-                "import": [],
-                "fresh": [],
-                "warm": [],
-                "load": [],
-                "others": [],
-                "peak": [],
-            }
+            found[peer] = {}
         for again in range(rounds + 1):  # the first warms the disk and is not counted
             for peer in peers:
                 measured = start_once(peer, homes[peer], photo)

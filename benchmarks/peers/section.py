@@ -70,13 +70,14 @@ def epochs(kept: Mapping[str, dict], peers: Sequence[str]) -> str:
         rows.append([shown(peer), NETWORKS[peer], spread(times) + (", once" if ours else ""),
                      spread(ratios, 2), f"{max(run['peak'] for run in runs):,.0f}",
                      *neighbours(runs)])  # fmt: skip
-    rounds = len(whole)
+    part = next(run for peer in peers for run in found[peer] if "photos" in run)
     return (
-        f"### An epoch\n\n{rounds} rounds, interleaved, on all 3,068 training photos. For the "
-        "peers the second epoch on 256 photos, with 28 held out, scaled to all, so that what "
-        "happens once is left out; ours is the one pass over all photos, 713 held-out ones too, "
-        f"within a cold default run of {spread(whole)} s as a whole process, to which the ratio "
-        "is. Memory is the peak of the process tree, shared pages counted once.\n\n"
+        f"### An epoch\n\n{len(whole)} rounds, interleaved, on all {part['of']:,} training photos. "
+        f"For the peers the second epoch on {part['photos']} photos, with a ninth as many held "
+        "out, scaled to all, so that what happens once is left out; ours is the one pass over all "
+        "photos, held-out ones too, within a cold default run of "
+        f"{spread(whole)} s as a whole process, to which the ratio is. Memory is the peak of the "
+        "process tree, shared pages counted once.\n\n"
         + table(
             ["tool", "network", "seconds an epoch", "times our whole run", "peak MB", *BESIDE], rows
         )
