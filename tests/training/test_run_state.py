@@ -122,3 +122,27 @@ def test_checkpoints_inside_an_epoch_come_after_a_minute(tmp_path) -> None:
     state.saved -= 61
     state.save_now_and_then()
     assert (tmp_path / LAST).exists()
+
+
+def test_at_the_end_of_an_epoch_its_measures_are_waited_for(tmp_path) -> None:
+    state = state_in(tmp_path)
+    state.saved -= 61
+    for _ in state.losses:
+        state.finish_step()
+    state.save_now_and_then()
+    assert not (tmp_path / LAST).exists()
+
+
+def test_a_step_moves_the_average_which_is_then_judged(tmp_path) -> None:
+    state = state_in(tmp_path)
+    nn.init.constant_(state.network.weight, 1.0)
+    state.finish_step()
+    assert (state.step, state.average.updates) == (1, 1)
+    with state.averaged():
+        assert (state.network.weight != 1.0).all()
+    assert state.network.weight.tolist() == [[1.0, 1.0]]
+    state.average = None
+    state.finish_step()
+    with state.averaged():
+        assert state.network.weight.tolist() == [[1.0, 1.0]]
+    assert state.step == 2

@@ -154,10 +154,9 @@ def learn_for_an_epoch(
         state.optimiser.step()
         network.zero_grad()
         state.losses[step] = loss.detach()
-        state.step = step + 1
+        state.finish_step()
         ticker.tell(len(clean), rate)
-        if state.step < steps:
-            state.save_now_and_then()
+        state.save_now_and_then()
     ticker.tell(0, rate, now=True)
     seconds = time.perf_counter() - started
     return {

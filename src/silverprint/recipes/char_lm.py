@@ -18,7 +18,6 @@ middle of the strips; on a processor the result is the same to the last bit.
 import math
 import time
 from collections.abc import Iterator
-from contextlib import nullcontext
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import cast
@@ -104,8 +103,7 @@ def train_char_lm(
 
         while state.epoch < settings.epochs and not state.out_of_patience():
             told = learn_for_an_epoch(reader, state, lesson, settings, ticker)
-            average = state.average
-            with nullcontext() if average is None else average.swapped_in():
+            with state.averaged():
                 measures = judge(reader.network, lesson)
                 state.finish_epoch(measures, (measures["validation loss"],))
             journal.write(state.epoch, {**measures, **told})
@@ -151,12 +149,10 @@ def learn_for_an_epoch(
         clip(reader.parameters(), settings.clip)
         state.optimiser.step()
         reader.zero_grad()
-        if state.average is not None:
-            state.average.update()
-        state.step, read = step + 1, read + given.numel()
+        state.finish_step()
+        read += given.numel()
         ticker.tell(given.numel(), rate)
-        if state.step < steps:
-            state.save_now_and_then()
+        state.save_now_and_then()
     ticker.tell(0, rate, now=True)
     seconds = time.perf_counter() - started
     return {

@@ -20,7 +20,6 @@ processor the result is the same to the last bit.
 import hashlib
 import time
 from collections.abc import Sequence
-from contextlib import nullcontext
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -144,15 +143,12 @@ def finetune(
                         fabric.clip_gradients(model, optimiser, max_norm=settings.clip)
                     optimiser.step()
                     optimiser.zero_grad()
-                    if state.average is not None:
-                        state.average.update()
-                    state.step += 1
+                    state.finish_step()
                     state.refuse_non_finite(rate)
                     advance(len(rows), _note(state, settings))
-                    if state.step < len(state.losses):
-                        state.save_now_and_then()
+                    state.save_now_and_then()
                 seconds, looped = time.perf_counter() - started, state.losses.mean().item()
-                with nullcontext() if state.average is None else state.average.swapped_in():
+                with state.averaged():
                     measures = _measure(model, inputs.judges, link, fabric)
                     state.finish_epoch(measures, _key(measures, settings))
                 if journal is not None:

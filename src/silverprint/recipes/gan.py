@@ -111,8 +111,6 @@ def train_gan(
     with own_randomness(settings.seed):
         pair = _pair(train, classes, settings).to(fabric.device)
         state = _state(pair, len(train), classes, settings, folder, fabric)
-        average = state.average
-        assert average is not None
         state.take_up()
         resumed = state.epoch
         pictures = Pictures.on(fabric.device, train)
@@ -124,7 +122,7 @@ def train_gan(
         while state.epoch < settings.epochs:
             told = learn_for_an_epoch(pair, state, pictures, classes, settings, ticker)
             measures = dict(zip(IN_THE_LOOP, state.losses.mean(dim=0).tolist(), strict=True))
-            with average.swapped_in():
+            with state.averaged():
                 measures |= examine(pair, fixed)
                 _keep_followed(pair, fixed, folder, state.epoch)
             state.finish_epoch(measures, ())  # the last epoch ships
@@ -132,7 +130,7 @@ def train_gan(
             state.save()
             after_epoch(state.curves)
 
-        with average.swapped_in():
+        with state.averaged():
             generator = copy.deepcopy(pair.generator)
         journal.close()
     return Gan(
@@ -167,12 +165,9 @@ def learn_for_an_epoch(
         told = teach_discriminator(pair, state, real, labels, codes[0], settings, penalty)
         answer = teach_generator(pair, state, labels, codes[1], settings)
         state.losses[step] = torch.stack([told[0], answer, *told[1:]])
-        assert state.average is not None
-        state.average.update()
-        state.step = step + 1
+        state.finish_step()
         ticker.tell(len(batch), rate)
-        if state.step < steps:
-            state.save_now_and_then()
+        state.save_now_and_then()
     ticker.tell(0, rate, now=True)
     seconds = time.perf_counter() - started
     learned = len(pictures) * (1 - skipped / steps)

@@ -100,8 +100,7 @@ def train_from_scratch(
 
         while state.epoch < settings.epochs and not state.out_of_patience():
             told = learn_for_an_epoch(model, state, lesson, settings, ticker)
-            average = state.average
-            with nullcontext() if average is None else average.swapped_in():
+            with state.averaged():
                 measures = judge(model, lesson)
                 state.finish_epoch(measures, _key(measures, settings, state.epoch))
             if journal is not None:
@@ -156,12 +155,9 @@ def learn_for_an_epoch(
         regularise(state.network, settings)
         state.optimiser.step()
         state.network.zero_grad()
-        if state.average is not None:
-            state.average.update()
-        state.step = step + 1
+        state.finish_step()
         ticker.tell(len(batch), rate)
-        if state.step < steps:
-            state.save_now_and_then()
+        state.save_now_and_then()
     ticker.tell(0, rate, now=True)
     seconds = time.perf_counter() - started
     mean = total(state.losses.mean(), fabric).item() / fabric.world_size

@@ -13,7 +13,6 @@ processor the result is the same to the last bit.
 
 import math
 import time
-from contextlib import nullcontext
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -103,8 +102,7 @@ def train_vae(
 
         while state.epoch < settings.epochs and not state.out_of_patience():
             told = learn_for_an_epoch(model, state, lesson, settings, ticker)
-            average = state.average
-            with nullcontext() if average is None else average.swapped_in():
+            with state.averaged():
                 measures = judge(model, lesson, settings)
                 state.finish_epoch(measures, (measures["validation loss"],))
             if journal is not None:
@@ -151,13 +149,10 @@ def learn_for_an_epoch(
         clip(state.network.parameters(), settings.clip)
         state.optimiser.step()
         state.network.zero_grad()
-        if state.average is not None:
-            state.average.update()
         state.losses[step] = loss.detach()
-        state.step = step + 1
+        state.finish_step()
         ticker.tell(len(batch), rate)
-        if state.step < steps:
-            state.save_now_and_then()
+        state.save_now_and_then()
     ticker.tell(0, rate, now=True)
     seconds = time.perf_counter() - started
     return {

@@ -3,6 +3,7 @@
 import math
 import time
 from collections.abc import Mapping
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -107,8 +108,23 @@ class RunState:
         }
         save_checkpoint(self.folder / LAST, state)
 
+    def averaged(self) -> AbstractContextManager[None]:
+        """Give the network the average of its weights, where there is one, for a with block."""
+        return nullcontext() if self.average is None else self.average.swapped_in()
+
+    def finish_step(self) -> None:
+        """Note that a step was made."""
+        if self.average is not None:
+            self.average.update()
+        self.step += 1
+
     def save_now_and_then(self) -> None:
-        """Write the last checkpoint if the one before is old; every process calls this."""
+        """Write the last checkpoint if the one before is old; every process calls this.
+
+        At the end of an epoch it does not: its measures are still to come.
+        """
+        if self.step == len(self.losses):
+            return
         late = time.monotonic() - self.saved > SECONDS_BETWEEN_CHECKPOINTS
         if self.fabric.broadcast(late) if self.fabric.world_size > 1 else late:
             self.save()
