@@ -20,9 +20,12 @@ if TYPE_CHECKING:
     from silverprint.api import (
         Model,
         audit,
+        generate,
         list_backbones,
         load,
+        stylize,
         train,
+        write,
     )
     from silverprint.data.named import list_datasets
     from silverprint.data.read import read
@@ -38,11 +41,24 @@ if TYPE_CHECKING:
         ServerError,
         SilverprintError,
     )
+    from silverprint.runtime.generative import GenerativeBundle, read_generative
     from silverprint.runtime.images import decode
     from silverprint.runtime.predictor import Prediction
+    from silverprint.runtime.text import Taste, TextModel, read_text_model
+    from silverprint.workflows.latent import sample, walk
+    from silverprint.workflows.reconstruct import reconstruct
 
 _HOMES = {
-    "silverprint.api": ("Model", "audit", "list_backbones", "load", "train"),
+    "silverprint.api": (
+        "Model",
+        "audit",
+        "generate",
+        "list_backbones",
+        "load",
+        "stylize",
+        "train",
+        "write",
+    ),
     "silverprint.data.named": ("list_datasets",),
     "silverprint.data.read": ("read",),
     "silverprint.data.table": ("Dataset",),
@@ -57,8 +73,12 @@ _HOMES = {
         "ServerError",
         "SilverprintError",
     ),
+    "silverprint.runtime.generative": ("GenerativeBundle", "read_generative"),
     "silverprint.runtime.images": ("decode",),
     "silverprint.runtime.predictor": ("Prediction",),
+    "silverprint.runtime.text": ("Taste", "TextModel", "read_text_model"),
+    "silverprint.workflows.latent": ("sample", "walk"),
+    "silverprint.workflows.reconstruct": ("reconstruct",),
 }
 
 __all__ = [  # noqa: RUF022 - in the order a reader meets them
@@ -67,9 +87,20 @@ __all__ = [  # noqa: RUF022 - in the order a reader meets them
     "train",
     "load",
     "audit",
+    "generate",
+    "sample",
+    "walk",
+    "reconstruct",
+    "stylize",
+    "write",
+    "read_generative",
+    "read_text_model",
     "Dataset",
     "Model",
     "Prediction",
+    "GenerativeBundle",
+    "TextModel",
+    "Taste",
     "decode",
     "list_backbones",
     "list_datasets",

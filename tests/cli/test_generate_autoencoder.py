@@ -44,7 +44,7 @@ def test_loose_pictures_become_a_bundle_that_makes_them_again(cli, loose, tmp_pa
     assert "PSNR under noise" in shown.out
     alone = cli("generate", "reconstruct", out, loose, "--strength", "0.3", "--out", sheet)
     assert alone.code == 2
-    assert "--strength 0.3 is of a noise; give --noise gaussian, salt-and-pepper or" in alone.err
+    assert "strength 0.3 is of a noise; give noise gaussian, salt-and-pepper or" in alone.err
 
 
 @pytest.mark.parametrize(
@@ -53,7 +53,7 @@ def test_loose_pictures_become_a_bundle_that_makes_them_again(cli, loose, tmp_pa
         (("--kind", "lineer"), "kind must be one of linear, transposed, upsampling; got 'lineer'"),
         (("--strength", "3", "--noise", "gaussian"), "strength must lie within 0..1"),
         (("--kind", "linear", "--code-size", "9999"), "less than the 768 numbers of a picture"),
-        (("--strength", "0.3"), "--strength 0.3 is of a noise; give --noise gaussian"),
+        (("--strength", "0.3"), "strength 0.3 is of a noise; give noise gaussian"),
         (("--set", "enlargin=bilinear"), "'enlargin' is unknown. Did you mean 'enlarging'?"),
         (("--size", "300"), "takes pictures of 8 to 128 pixels; got 300"),
         (("--fit", "shrink"), "fit must be one of pad, crop, squash"),

@@ -9,7 +9,6 @@ from typing import Any
 import typer
 
 from silverprint.cli.common import print_any_letter, print_json
-from silverprint.errors import ConfigError
 
 REFUSED = 10  # files that are named; the others are on the page
 
@@ -44,19 +43,6 @@ def check_places(out: Path, size: int | None = None, fit: str | None = None, who
         check_side(who, size)
     Preprocessing(size=16 if size is None else size, fit=square)
     return square
-
-
-def check_strength(noise: str | None, strength: float | None) -> None:
-    """Refuse a strength without a noise that it could be of.
-
-    Raises:
-        ConfigError: it says what to give.
-    """
-    if strength is not None and noise in (None, "none"):
-        raise ConfigError(
-            f"--strength {strength:g} is of a noise; give --noise gaussian, salt-and-pepper or "
-            "masking too, or leave --strength out."
-        )
 
 
 def result_of(

@@ -13,8 +13,25 @@ from numpy.typing import NDArray
 from silverprint.errors import ConfigError, closest
 
 Noise = Literal["none", "gaussian", "salt-and-pepper", "masking"]
+STRENGTH = 0.5
 NOISES: tuple[Noise, ...] = get_args(Noise)
 Values = TypeVar("Values", bound=Any)  # an array or a tensor
+
+
+def strength_of(noise: str | None, strength: float | None) -> float:
+    """Return the strength of a noise, STRENGTH where none is given.
+
+    Raises:
+        ConfigError: there is a strength, but no noise that it could be of.
+    """
+    if strength is None:
+        return STRENGTH
+    if noise in (None, "none"):
+        raise ConfigError(
+            f"strength {strength:g} is of a noise; give noise gaussian, salt-and-pepper or masking "
+            "too, or leave strength out."
+        )
+    return strength
 
 
 def check_noise(noise: str, strength: float) -> None:

@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import dataclass
+from os import PathLike
 from pathlib import Path
 from statistics import NormalDist
 from typing import Any, Literal, get_args
@@ -39,8 +40,8 @@ class Sampled:
 
 
 def sample(
-    model: Path, out: Path, *, count: int = 64, class_name: str | None = None, seed: int = 0,
-    temperature: float = 1.0,
+    model: str | PathLike[str], out: str | PathLike[str], *, count: int = 64,
+    class_name: str | None = None, seed: int = 0, temperature: float = 1.0,
 ) -> Sampled:  # fmt: skip
     """Make pictures out of random codes of N(0, I).
 
@@ -55,6 +56,7 @@ def sample(
     Raises:
         SilverprintError: the bundle, a setting or the place of the pictures will not do.
     """
+    out = Path(out)
     one_sheet = check_place(out)
     most = MOST_ON_A_SHEET if one_sheet else MOST
     if not 1 <= count <= most:
@@ -75,7 +77,8 @@ def sample(
 
 
 def walk(
-    model: Path, out: Path, *, between: tuple[str, str] | None = None, grid: bool = False,
+    model: str | PathLike[str], out: str | PathLike[str], *,
+    between: tuple[str | PathLike[str], str | PathLike[str]] | None = None, grid: bool = False,
     steps: int = 12, walks: int = 6, way: Way | None = None, class_name: str | None = None,
     seed: int = 0,
 ) -> dict[str, Any]:  # fmt: skip
@@ -99,6 +102,7 @@ def walk(
     Raises:
         SilverprintError: the bundle, a setting, a picture or the sheet's place will not do.
     """
+    out = Path(out)
     if not check_place(out):
         raise ConfigError(f"--out {out}: a walk is one sheet; name a {', '.join(KINDS)} file.")
     if between is not None and grid:

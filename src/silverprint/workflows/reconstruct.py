@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from os import PathLike, fspath
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ from PIL import Image
 
 from silverprint.errors import ConfigError, DataError, ImageError, closest
 from silverprint.runtime.generative import GenerativeBundle, read_generative
-from silverprint.runtime.noise import check_noise, psnr, spoil_arrays
+from silverprint.runtime.noise import check_noise, psnr, spoil_arrays, strength_of
 from silverprint.runtime.sheets import sheet
 from silverprint.workflows.predict import expand
 
@@ -55,7 +56,8 @@ class Reconstructed:
 
 
 def reconstruct(
-    model: Path, files: Sequence[str], out: Path, *, noise: str = "none", strength: float = 0.5,
+    model: str | PathLike[str], files: Sequence[str | PathLike[str]] | str | PathLike[str],
+    out: str | PathLike[str], *, noise: str = "none", strength: float | None = None,
     label: str | None = None, columns: int = 16, seed: int = 0,
 ) -> Reconstructed:  # fmt: skip
     """Encode and decode pictures, and write a sheet: originals, under noise if any, made again.
@@ -65,7 +67,7 @@ def reconstruct(
         files: pictures, or folders of them.
         out: the sheet.
         noise: what to lay over the pictures first.
-        strength: of it.
+        strength: of it; None for the usual one.
         label: the pictures' class, for a model that is told it.
         columns: most pictures side by side.
         seed: of the noise.
@@ -73,17 +75,21 @@ def reconstruct(
     Raises:
         SilverprintError: the bundle, the pictures or the sheet's place will not do.
     """
+    out = Path(out)
     if out.suffix.lower() not in KINDS or not out.absolute().parent.is_dir() or out.is_dir():
         raise ConfigError(
             f"--out {out}: the sheet is a {', '.join(KINDS)} file in a folder that exists; name "
             "one."
         )
+    strength = strength_of(noise, strength)
     check_noise(noise, strength)
+    given = [files] if isinstance(files, str | PathLike) else files
+    asked = [fspath(file) for file in given]
     bundle = read_generative(model, ("autoencoder", "vae"))
-    names, pictures, refused = read_all(bundle, list(expand(files)))
+    names, pictures, refused = read_all(bundle, list(expand(asked)))
     if not names:
         first = f": {refused[0][0]}: {refused[0][1]}" if refused else ""
-        raise DataError(f"no picture in {', '.join(files)} can be read{first}.")
+        raise DataError(f"no picture in {', '.join(asked)} can be read{first}.")
     labels = labels_of(bundle, label, len(names))
     seen = spoil_arrays(pictures, noise, strength, seed)  # type: ignore[arg-type]
     made = bundle.decode(bundle.encode(seen, labels), labels)

@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from silverprint.cli.common import need_extra, numbers, read_pictures, settings_of
-from silverprint.cli.trained import check_places, check_strength, result_of, tell, typed
+from silverprint.cli.trained import check_places, result_of, tell, typed
 
 Data = "Data"
 
@@ -44,10 +44,11 @@ def autoencoder(
     silverprint generate autoencoder photos/ --noise gaussian --strength 0.3
     """
     from silverprint.recipes.autoencoder_settings import AutoencoderSettings
+    from silverprint.runtime.noise import strength_of
     from silverprint.training.checks import settings_from
     from silverprint.training.progress import Progress
 
-    check_strength(noise, strength)
+    strength_of(noise, strength)
     settings = settings_from(AutoencoderSettings, {
         "kind": kind, "code_size": code_size, "widths": numbers(widths, "widths", int) or None,
         "noise": noise, "strength": strength, "loss": loss, "epochs": epochs,

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from silverprint.cli.common import fail, print_any_letter, print_json, table
-from silverprint.cli.trained import check_strength
 
 if TYPE_CHECKING:
     from silverprint.workflows.reconstruct import Reconstructed
@@ -32,9 +31,8 @@ def reconstruct(
     """
     from silverprint.workflows.reconstruct import reconstruct as run
 
-    check_strength(noise, strength)
     found = run(
-        model, pictures, out, noise=noise, strength=0.5 if strength is None else strength, label=label, columns=columns,
+        model, pictures, out, noise=noise, strength=strength, label=label, columns=columns,
         seed=seed,
     )  # fmt: skip
     if json:
