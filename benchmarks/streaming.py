@@ -35,6 +35,7 @@ def main() -> None:
     """Measure each number of rows in processes of its own."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rows", default="100000,1000000")
+    parser.add_argument("--heads", default="exact,hidden,memory", help="memory: up to 200,000 rows")
     parser.add_argument("--folder", type=Path)
     parser.add_argument("--child", choices=("write", "exact", "hidden", "memory"))
     options = parser.parse_args()
@@ -44,18 +45,17 @@ def main() -> None:
         result["peak"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
         print(json.dumps(result))
         return
-    print(section([measured(count, options.folder) for count in numbers]))
+    print(section([measured(count, options) for count in numbers]))
 
 
-def measured(count: int, folder: Path | None) -> dict:
+def measured(count: int, options: argparse.Namespace) -> dict:
     """Write, fit, and delete."""
-    with tempfile.TemporaryDirectory(dir=folder) as place:
+    with tempfile.TemporaryDirectory(dir=options.folder) as place:
         result = {"rows": count, "write": child("write", place, count)}
         result["size"] = sum(path.stat().st_size for path in Path(place).rglob("*.pack"))
-        for kind in ("exact", "hidden"):
-            result[kind] = child(kind, place, count)
-        if count <= 200_000:
-            result["memory"] = child("memory", place, count)
+        for kind in options.heads.split(","):
+            if kind != "memory" or count <= 200_000:
+                result[kind] = child(kind, place, count)
     return result
 
 
@@ -89,7 +89,7 @@ def exact(folder: Path, count: int) -> dict:
     """Solve a linear head."""
     from silverprint.models.stacked_heads import HeadConfig
 
-    return fitted(folder, count, HeadConfig(weight_decay=1e-4), epochs=1)
+    return fitted(folder, count, HeadConfig(weight_decay=1e-3), epochs=1)
 
 
 def hidden(folder: Path, count: int) -> dict:
@@ -104,7 +104,7 @@ def memory(folder: Path, count: int) -> dict:
     """Solve a linear head on features held in memory."""
     from silverprint.models.stacked_heads import HeadConfig
 
-    return fitted(folder, count, HeadConfig(weight_decay=1e-4), epochs=1, streamed=False)
+    return fitted(folder, count, HeadConfig(weight_decay=1e-3), epochs=1, streamed=False)
 
 
 def fitted(folder: Path, count: int, config: object, *, epochs: int, streamed: bool = True) -> dict:
