@@ -1,9 +1,8 @@
 """`silverprint predict`."""
 
 import csv
-import io
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -16,11 +15,12 @@ if TYPE_CHECKING:
 
 def predict(
     bundle: Annotated[str, typer.Argument(help="A bundle's folder, imagenet, imagenet:BACKBONE, or a server's http://HOST:PORT.")],
-    files: Annotated[list[str], typer.Argument(help="Pictures, folders of them, or - for one on stdin.")],
+    files: Annotated[list[str], typer.Argument(help="Pictures, addresses, folders, CSV, JSONL or Parquet files of paths, or - for one on stdin.")],
     top: Annotated[int, typer.Option(min=1, help="How many classes to name.")] = 3,
     accept: Annotated[float | None, typer.Option(help="Share of known pictures to answer; the rest is unknown. 1 answers all.", show_default="the bundle's, 0.95")] = None,
     coverage: Annotated[float | None, typer.Option(help="Add to each answer the set of labels that holds the truth for this share of pictures, such as 0.95.", show_default=False)] = None,
     group: Annotated[list[str] | None, typer.Option(help="NAME=CLASSES: answer in groups, as in dog=151-268.")] = None,
+    on: Annotated[str | None, typer.Option(help="A Ray cluster that answers: ray (this machine), auto, HOST:PORT or ray://HOST:10001.", show_default=False)] = None,
     json: Annotated[bool, typer.Option("--json", help="Print one JSON list to stdout.")] = False,
     as_csv: Annotated[bool, typer.Option("--csv", help="Print CSV to stdout.")] = False,
 ) -> None:  # fmt: skip
@@ -31,25 +31,27 @@ def predict(
     silverprint predict imagenet photo.jpg --group dog=151-268 --group cat=281-285
 
     silverprint predict http://127.0.0.1:8000?model=clothing photo.jpg
+
+    silverprint predict bundle photos.csv --csv --on ray://head:10001
     """
     from silverprint.workflows.predict import open_model, predict_files
 
-    answers = list(
-        predict_files(
-            open_model(bundle), files, top=top, groups=group or (), accept=accept,
-            coverage=coverage,
-        )
+    answers = predict_files(
+        open_model(bundle), files, top=top, groups=group or (), accept=accept, coverage=coverage,
+        on=on,
     )  # fmt: skip
-    if json:
-        print_json([answer.to_json() for answer in answers])
-    elif as_csv:
-        sys.stdout.write(_as_csv(answers))
+    if as_csv and not json:  # as they come: there may be millions
+        count, refused = _write_csv(answers, coverage is not None)
     else:
-        _print(answers)
-    refused = [answer for answer in answers if answer.error is not None]
+        known = list(answers)
+        count, refused = len(known), sum(answer.error is not None for answer in known)
+        if json:
+            print_json([answer.to_json() for answer in known])
+        else:
+            _print(known)
     if refused and not json:
-        fail(f"{len(refused)} of {len(answers)} pictures could not be read")
-    if len(refused) == len(answers):
+        fail(f"{refused} of {count} pictures could not be read")
+    if refused == count:
         raise typer.Exit(2)
 
 
@@ -66,16 +68,19 @@ def _print(answers: "Sequence[Prediction]") -> None:
     table(("file", "answer", "probability", *sets, "top"), rows)
 
 
-def _as_csv(answers: "Sequence[Prediction]") -> str:
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    sets = ("labels",) if _with_sets(answers) else ()
-    writer.writerow(("file", "label", "probability", *sets, "error"))
+def _write_csv(answers: "Iterable[Prediction]", with_sets: bool) -> tuple[int, int]:
+    """Write each answer when it is there; return how many there were, and how many refused."""
+    writer = csv.writer(sys.stdout, lineterminator="\n")
+    sets = ("labels",) if with_sets else ()
+    count = refused = 0
     for answer in answers:
+        if not count:  # not before: an error comes first, and alone
+            writer.writerow(("file", "label", "probability", *sets, "error"))
+        count, refused = count + 1, refused + (answer.error is not None)
         shown = "" if answer.error is not None else f"{answer.probability:.6f}"
         held = ("|".join(answer.labels or ()),) if sets else ()
         writer.writerow((answer.file, answer.label, shown, *held, answer.error or ""))
-    return text.getvalue()
+    return count, refused
 
 
 def _with_sets(answers: "Sequence[Prediction]") -> bool:

@@ -11,6 +11,9 @@ import logging
 import os
 import pickle
 import re
+import socket
+import sys
+import warnings
 from collections.abc import Callable, Iterable, Iterator
 from importlib import import_module
 from typing import Any, Protocol, TypeVar
@@ -61,7 +64,8 @@ def connect(on: str) -> Any:
     check_place(on)
     os.environ.update(QUIET)  # before Ray is imported: it reads them then
     try:
-        ray = import_module("ray")
+        with _silence():
+            ray = import_module("ray")
         import_module("pyarrow")
     except ImportError:
         raise MissingExtraError(f"--on {on}", "cluster") from None
@@ -72,7 +76,9 @@ def connect(on: str) -> Any:
         options = {"address": "local", "include_dashboard": False, "num_cpus": os.cpu_count()}
         options["object_store_memory"] = LOCAL_STORE
     try:
-        ray.init(logging_level=logging.CRITICAL, log_to_driver=False, **options)
+        _knock(on)  # Ray itself would wait for minutes
+        with _silence():
+            ray.init(logging_level=logging.CRITICAL, log_to_driver=False, **options)
     except Exception as error:  # Ray raises a dozen kinds
         if on == LOCAL:
             raise ServerError(f"Ray does not start on this machine: {_words(error)}.") from error
@@ -83,6 +89,33 @@ def connect(on: str) -> Any:
     # Ray prints what its daemons report even with log_to_driver=False.
     vars(import_module("ray._private.worker"))["_worker_logs_enabled"] = False
     return ray
+
+
+@contextlib.contextmanager
+def _silence() -> Iterator[None]:
+    """Let neither Python nor Ray's own libraries write to stderr; what matters is raised."""
+    sys.stderr.flush()
+    before, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, 2)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        os.dup2(before, 2)
+        os.close(before)
+        os.close(nowhere)
+
+
+def _knock(on: str) -> None:
+    """Connect to what is written HOST:PORT, and hang up.
+
+    Raises:
+        OSError: nobody is there.
+    """
+    host, colon, port = on.removeprefix("ray://").rpartition(":")
+    if colon:
+        socket.create_connection((host.strip("[]"), int(port)), timeout=10).close()
 
 
 def ask(on: str, function: Callable[..., _Result], *arguments: Any) -> _Result:
@@ -192,9 +225,7 @@ def _nodes(ray: Any, kind: str, on: str) -> list[dict[str, Any]]:
 def _ray_data() -> Any:
     """Import Ray Data, told to be quiet: progress is shown by us."""
     data = import_module("ray.data")
-    context = data.DataContext.get_current()
-    context.enable_progress_bars = False
-    context.scheduling_strategy = "SPREAD"
+    data.DataContext.get_current().enable_progress_bars = False
     logging.getLogger("ray.data").setLevel(logging.CRITICAL + 1)
     return data
 

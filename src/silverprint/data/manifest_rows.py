@@ -123,6 +123,18 @@ def read_rows(path: Path, split: Split, columns: Columns) -> tuple[list[Row], li
     return rows, list(dict.fromkeys(unused))
 
 
+def picture_names(path: Path) -> Iterator[str]:
+    """Yield the pictures of a manifest, with labels or without: paths from here, or addresses.
+
+    Raises:
+        DataError: it has no column for pictures, or another fault; see `read_manifest_file`.
+    """
+    for line, cells in _lines(path):
+        column = _column(path, line, list(cells), "image", None, IMAGE_COLUMNS)
+        name = _image_name(f"{path}, line {line}", column, cells[column])
+        yield name if is_address(name) else str(_absolute(str(path.parent), name))
+
+
 def _lines(path: Path) -> Iterator[tuple[int, dict[str, Cell]]]:
     """Yield the number and the cells by column of every row."""
     if path.name.lower().endswith(PARQUET):
@@ -257,25 +269,29 @@ def _choose(
     Raises:
         DataError: there is no image or no label column, or the one asked for is not there.
     """
+    image = _column(path, line, found, "image", columns.image, IMAGE_COLUMNS)
+    label = _column(path, line, found, "label", columns.label, LABEL_COLUMNS)
     by_name = {name.casefold(): name for name in reversed(found)}
-    chosen = []
-    for what, asked, usual in (
-        ("image", columns.image, IMAGE_COLUMNS),
-        ("label", columns.label, LABEL_COLUMNS),
-    ):
-        name = asked if asked in found else None
-        if asked is None:
-            name = next((by_name[word] for word in usual if word in by_name), None)
-        if name is None:
-            want = repr(asked) if asked else f"for the {what}, such as {usual[0]!r},"
-            raise DataError(
-                f"{path}, line {line}: there is no column {want} among those found: "
-                f"{first_few(map(repr, found), 12)}.{closest(asked or usual[0], found)} Name it in "
-                f"the header line, or pass {what}_column."
-            )
-        chosen.append(name)
     split = next((by_name[word] for word in SPLIT_COLUMNS if word in by_name), None)
-    return chosen[0], chosen[1], split if split not in chosen else None
+    return image, label, split if split not in (image, label) else None
+
+
+def _column(
+    path: Path, line: int, found: Sequence[str], what: str, asked: str | None, usual: Sequence[str]
+) -> str:
+    """Return the name of a column, the one asked for or the first of the usual ones."""
+    by_name = {name.casefold(): name for name in reversed(found)}
+    name = asked if asked in found else None
+    if asked is None:
+        name = next((by_name[word] for word in usual if word in by_name), None)
+    if name is None:
+        want = repr(asked) if asked else f"for the {what}, such as {usual[0]!r},"
+        raise DataError(
+            f"{path}, line {line}: there is no column {want} among those found: "
+            f"{first_few(map(repr, found), 12)}.{closest(asked or usual[0], found)} Name it in "
+            f"the header line, or pass {what}_column."
+        )
+    return name
 
 
 def _image_name(place: str, column: str, cell: Cell) -> str:

@@ -1,13 +1,14 @@
 """Answer in groups of a bundle's classes: dog is any of ImageNet's classes 151 to 268."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from silverprint.errors import ConfigError, ImageError, closest
-from silverprint.runtime.predictor import Prediction
+from silverprint.runtime.predictor import Picture, Prediction
 
 OTHERS = ("neither", "none")  # what is answered with two groups, and with any other number
 NEEDED = 0.5  # a group answers only where it is likelier than everything else together
@@ -54,6 +55,32 @@ def parse_groups(texts: Sequence[str], classes: Sequence[str]) -> tuple[Group, .
                 )
         groups.append(Group(name, tuple(sorted(set(members)))))
     return tuple(groups)
+
+
+class Model(Protocol):
+    """A bundle's model, here or at a server."""
+
+    def predict(
+        self, pictures: Sequence[Picture], *, names: Sequence[str], top: int
+    ) -> Iterator[Prediction]:
+        """Yield one answer a picture, in order."""
+
+    def stream(
+        self, pictures: Sequence[Picture], names: Sequence[str]
+    ) -> Iterator[tuple[str, NDArray[np.float32] | ImageError]]:
+        """Yield each picture's name and its probabilities, or why it cannot be read."""
+
+
+def answers(
+    model: Model, pictures: Sequence[Picture], names: Sequence[str], *, top: int,
+    groups: Sequence[Group],
+) -> Iterator[Prediction]:  # fmt: skip
+    """Yield an answer a picture, in order: a group where there are some, else the top classes."""
+    if not groups:
+        yield from model.predict(pictures, names=names, top=top)
+        return
+    for name, outcome in model.stream(pictures, names):
+        yield answer_in_groups(name, outcome, groups)
 
 
 def answer_in_groups(

@@ -5,11 +5,13 @@ import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from silverprint.cluster.answering import answers_on
 from silverprint.data.conventions import is_hidden, is_known_other, natural_key
+from silverprint.data.manifest_rows import is_manifest_name, picture_names
 from silverprint.errors import ConfigError, DataError
 from silverprint.runtime.bundle import Bundle, read_bundle
 from silverprint.runtime.client import RemoteModel, is_address
-from silverprint.runtime.groups import answer_in_groups, parse_groups
+from silverprint.runtime.groups import answers, parse_groups
 from silverprint.runtime.predictor import Picture, Prediction, Predictor
 
 
@@ -38,26 +40,31 @@ def open_bundle(name: str | os.PathLike[str]) -> Bundle:
 def predict_files(
     bundle: Bundle | RemoteModel, files: Sequence[str], *, top: int = 3,
     groups: Sequence[str] = (), accept: float | None = None, coverage: float | None = None,
+    on: str | None = None,
 ) -> Iterator[Prediction]:  # fmt: skip
-    """Yield an answer for each picture; a folder stands for all pictures below it, "-" for stdin.
+    """Yield an answer for each picture; a folder or a manifest stands for all its pictures.
 
     Args:
         bundle: the model, here or at a server.
-        files: paths, folders, or "-" for one picture's bytes on standard input.
+        files: paths, addresses, folders, CSV, JSONL or Parquet files of paths, or "-" for one
+            picture's bytes on standard input.
         top: how many classes to name.
         groups: "dog=151-268" and the like; the answer is then a group, or none of them.
         accept: share of known pictures to answer, 0..1; None for the bundle's own.
         coverage: share of pictures for which a set of labels should hold the truth, 0..1; None for
             answers without sets.
+        on: a Ray cluster that answers: "ray", "auto", HOST:PORT or ray://HOST:PORT.
 
     Raises:
-        DataError: there is nothing to predict.
+        DataError: there is nothing to predict, or a manifest has a fault.
         ConfigError: a group is wrong, or a share is, or it is for the server to say.
     """
     parsed = parse_groups(groups, bundle.classes)
     names = list(expand(files))
     if not names:
         raise DataError(f"no pictures in {', '.join(files)}; give files or folders of pictures.")
+    if parsed and coverage is not None and isinstance(bundle, Bundle):
+        raise ConfigError("coverage is for a bundle's own classes; leave out coverage or group.")
     pictures: list[Picture] = [sys.stdin.buffer.read() if name == "-" else name for name in names]
     if not isinstance(bundle, Bundle):
         for name, share in {"accept": accept, "coverage": coverage}.items():
@@ -65,20 +72,26 @@ def predict_files(
                 raise ConfigError(
                     f"{name} is the server's to say: silverprint serve BUNDLE --{name} {share:g}."
                 )
-    if parsed and coverage is not None:
-        raise ConfigError("coverage is for a bundle's own classes; leave out coverage or group.")
-    model = Predictor(bundle, accept, coverage) if isinstance(bundle, Bundle) else bundle
-    if not parsed:
-        yield from model.predict(pictures, names=names, top=top)
+        if on is not None:
+            raise ConfigError("--on is for a bundle; a server answers where it is.")
+        yield from answers(bundle, pictures, names, top=top, groups=parsed)
         return
-    for name, outcome in model.stream(pictures, names):
-        yield answer_in_groups(name, outcome, parsed)
+    model = Predictor(bundle, accept, coverage)
+    if on is None:
+        yield from answers(model, pictures, names, top=top, groups=parsed)
+    else:
+        yield from answers_on(
+            on, model, (accept, coverage), pictures, names, top=top, groups=parsed
+        )
 
 
 def expand(files: Sequence[str]) -> Iterator[str]:
-    """Yield what is named; in place of a folder the files below it that may be pictures."""
+    """Yield what is named; in place of a folder or a manifest the files that may be pictures."""
     for name in files:
         path = Path(name)
+        if is_manifest_name(name) and path.is_file():
+            yield from picture_names(path)
+            continue
         if name == "-" or not path.is_dir():
             yield name
             continue
