@@ -26,6 +26,7 @@ from trial import LIMIT, environment, job, lay, must, noted
 from venvs import REQUIREMENTS, VENVS, build, python, share_weights, size, versions
 from watch import watched
 
+STORE = VENVS / "measured.json"
 PEERS = [name for name in REQUIREMENTS if name != "predict only"]
 IMPORTS = {
     "silverprint": "import silverprint",
@@ -37,7 +38,6 @@ IMPORTS = {
 }
 # Epochs of the run for accuracy; none where there are no pretrained weights to be had offline.
 EPOCHS = {"fastai": 3, "timm": 2, "autogluon": 2, "silverprint": 4}
-PART = 192  # training photos of a timed epoch
 
 
 def main() -> None:
@@ -48,6 +48,7 @@ def main() -> None:
     parser.add_argument("--parts", default=",".join(PARTS))
     parser.add_argument("--peers", default=",".join(PEERS))
     parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--photos", type=int, default=192, help="of a timed epoch")
     parser.add_argument("--out", type=Path, default=VENVS / "peers.md")
     options = parser.parse_args()
     os.environ.setdefault("NO_COLOR", "1")
@@ -58,16 +59,20 @@ def main() -> None:
     for peer in peers:
         build(peer)
     share_weights()
-    store = VENVS / "measured.json"
-    kept = json.loads(store.read_text()) if store.exists() else {}
     for part in filter(None, options.parts.split(",")):
-        found = PARTS[part](options.data, peers, options.rounds)
-        kept[part] = {**kept.get(part, {}), **found}
-        store.write_text(json.dumps(kept))
+        keep(part, PARTS[part](options, peers))
+    kept = json.loads(STORE.read_text())
     if missing := [part for part in PARTS if part not in kept]:
         sys.exit(f"no section yet: {', '.join(missing)} not measured")
     options.out.write_text(render(kept, PEERS))
     print(f"written to {options.out}")
+
+
+def keep(part: str, found: dict) -> None:
+    """Add what was found to what was measured before."""
+    kept = json.loads(STORE.read_text()) if STORE.exists() else {}
+    kept[part] = {**kept.get(part, {}), **found}
+    STORE.write_text(json.dumps(kept))
 
 
 def summary(run: dict, **facts: object) -> dict:
@@ -77,7 +82,7 @@ def summary(run: dict, **facts: object) -> dict:
 # ---- Parts ----
 
 
-def sizes(_: Path, peers: Sequence[str], __: int) -> dict:
+def sizes(_: argparse.Namespace, peers: Sequence[str]) -> dict:
     """Say what was installed, and how much."""
     build("predict only")
     found: dict[str, dict] = {}
@@ -87,22 +92,25 @@ def sizes(_: Path, peers: Sequence[str], __: int) -> dict:
     return found
 
 
-def epochs(data: Path, peers: Sequence[str], rounds: int) -> dict:
+def epochs(options: argparse.Namespace, peers: Sequence[str]) -> dict:
     """Time the second epoch of a part of the photos; of ours, the whole default run as well."""
+    data, part = options.data, options.photos
     everything = len(list((data / "train").glob("*/*")))
     found: dict[str, list[dict]] = {peer: [] for peer in peers}
-    for _ in range(rounds):
+    for _ in range(options.rounds):
         for peer in peers:
             with tempfile.TemporaryDirectory() as name:
                 home = Path(name)
                 if peer == "silverprint":
                     found[peer].append(whole_run(data, home))
                     continue
-                photos = lay(data, home / "photos", PART, PART // 9)
+                photos = lay(data, home / "photos", part, part // 9)
                 run = must(job(peer, home, "train", photos, home, 2))
-                second = noted(run, "seconds")[1]
-                facts = {"epoch": second * everything / PART, "photos": PART, "of": everything}
-                found[peer].append(summary(run, **facts))
+                first, second = (note for note in run["notes"] if "epoch" in note)
+                scale = everything / part
+                work = scale * (second["work"] - first["work"])
+                facts = {"epoch": scale * second["seconds"], "work": work}
+                found[peer].append(summary(run, **facts, photos=part, of=everything))
                 print(peer, found[peer][-1], flush=True)
     return found
 
@@ -112,20 +120,22 @@ def whole_run(data: Path, home: Path) -> dict:
     run = must(job("silverprint", home, "train", data, home, 0))
     result = noted(run, "result")[0]
     stages = result["seconds"]
-    facts = summary(run, stages=stages, accuracy=result["metrics"]["test"]["accuracy"])
+    right = result["metrics"]["test"]["accuracy"]
+    facts = summary(run, stages=stages, work=noted(run, "work")[0], accuracy=right)
     print("silverprint", facts, flush=True)
     return facts
 
 
-def accuracy(data: Path, peers: Sequence[str], _: int) -> dict:
+def accuracy(options: argparse.Namespace, peers: Sequence[str]) -> dict:
     """Train on all photos for a few epochs, once; ours fine-tunes here, beside its default run."""
     found = {}
     for peer in filter(EPOCHS.__contains__, peers):
         with tempfile.TemporaryDirectory() as name:
             home = Path(name)
-            photos = data if peer == "silverprint" else lay(data, home / "photos")
+            ours = peer == "silverprint"
+            photos = options.data if ours else lay(options.data, home / "photos")
             run = must(job(peer, home, "train", photos, home, EPOCHS[peer]))
-            if peer == "silverprint":
+            if ours:
                 result = noted(run, "result")[0]
                 steps = [[run["seconds"], result["metrics"]["test"]["accuracy"]]]
                 facts = {"stages": result["seconds"]}
@@ -137,17 +147,17 @@ def accuracy(data: Path, peers: Sequence[str], _: int) -> dict:
     return found
 
 
-def start(data: Path, peers: Sequence[str], rounds: int) -> dict:
+def start(options: argparse.Namespace, peers: Sequence[str]) -> dict:
     """Time an import, and one photo with a trained model: a fresh process, and again."""
-    photo = sorted((data / "test").glob("*/*"))[0]
+    photo = sorted((options.data / "test").glob("*/*"))[0]
     found: dict[str, dict[str, list[float]]] = {}
     with tempfile.TemporaryDirectory() as name:
         homes = {peer: Path(name) / peer for peer in peers}
         for peer in peers:
-            photos = lay(data, homes[peer] / "photos", 64, 32)
+            photos = lay(options.data, homes[peer] / "photos", 64, 32)
             must(job(peer, homes[peer], "train", photos, homes[peer], int(peer != "silverprint")))
             found[peer] = {}
-        for again in range(rounds + 1):  # the first warms the disk and is not counted
+        for again in range(options.rounds + 1):  # the first warms the disk and is not counted
             for peer in peers:
                 measured = start_once(peer, homes[peer], photo)
                 for key, value in measured.items() if again else ():
@@ -165,8 +175,9 @@ def start_once(peer: str, home: Path, photo: Path) -> dict[str, float]:
             "load": run["load"], "others": run["others"]}  # fmt: skip
 
 
-def files(data: Path, peers: Sequence[str], _: int) -> dict:
+def files(options: argparse.Namespace, peers: Sequence[str]) -> dict:
     """Put one awkward file at a time among 31 good photos, train, and see what was made of it."""
+    data = options.data
     photo = Image.open(sorted((data / "train" / "dress").glob("*"))[0]).convert("RGB")
     found: dict[str, dict[str, str]] = {}
     for peer in peers:
