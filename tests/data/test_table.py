@@ -1,8 +1,10 @@
+from pathlib import Path
+
 import numpy as np
 import pytest
 
 from silverprint.data.assembly import renamed
-from silverprint.data.table import Dataset
+from silverprint.data.table import Dataset, FilesBelow
 from silverprint.errors import DataError
 
 
@@ -49,3 +51,18 @@ def test_renamed_classes_are_in_order_again() -> None:
     assert dataset.classes == ("2", "ant", "zebra")
     assert dataset.labels.tolist() == [2, 1, 0, 1]
     assert [dataset.classes[label] for label in dataset.labels] == ["zebra", "ant", "2", "ant"]
+
+
+def test_files_below_a_folder_are_paths_wherever_they_are_taken() -> None:
+    files = FilesBelow(Path("photos"), ["a/1.jpg", "b/2.jpg", "b/3.jpg"])
+    paths = [Path("photos/a/1.jpg"), Path("photos/b/2.jpg"), Path("photos/b/3.jpg")]
+    assert list(files) == paths
+    assert (len(files), files[-1], list(files[::2])) == (3, paths[2], paths[::2])
+    dataset = Dataset(
+        "photos", ("a", "b"), files, list("123"), np.array([0, 1, 1]), np.zeros(3, np.int8)
+    )
+    taken = dataset.take(np.array([2, 0]))
+    assert list(taken.sources) == [paths[2], paths[0]]
+    assert list(taken.take(np.array([1])).sources) == [paths[0]]
+    with pytest.raises(IndexError):
+        files[3]

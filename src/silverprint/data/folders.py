@@ -15,7 +15,7 @@ from silverprint.data.conventions import (
     natural_key,
     split_named,
 )
-from silverprint.data.table import SPLITS, Dataset, Split
+from silverprint.data.table import SPLITS, Dataset, FilesBelow, Split
 from silverprint.errors import DataError
 
 
@@ -141,7 +141,7 @@ def read_folders(root: Path, split: Split) -> Dataset:
         raise DataError(_nothing_found(root, labels, left))
     return assemble(
         root=root,
-        sources=[Path(f"{root}/{name}") for name in names],
+        sources=FilesBelow(root, names),
         names=[_printable(name) for name in names],
         codes=np.array(codes, np.int64),
         labels={code: _printable(label) for code, label in enumerate(labels)},
