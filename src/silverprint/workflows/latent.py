@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from silverprint.data.conventions import counted
 from silverprint.errors import ConfigError, closest
 from silverprint.reports.page import make_folder, unwritable
 from silverprint.runtime.generative import GenerativeBundle, Pictures, read_generative
@@ -237,8 +238,10 @@ def _columns(count: int) -> int:
 
 def _plane(bundle: GenerativeBundle, side: int) -> Codes:
     if bundle.code_size != 2:
+        option = "--latent" if bundle.task == "vae" else "--code-size"
         raise ConfigError(
-            f"--grid covers a plane, and codes of {bundle.path} have {bundle.code_size} numbers, "
-            "not 2; train with --latent 2, or leave --grid out."
+            f"--grid covers a plane, and codes of {bundle.path} have "
+            f"{counted(bundle.code_size, 'number')}, not 2; train with {option} 2, or leave --grid "
+            "out."
         )
     return plane(side)
