@@ -29,6 +29,7 @@ QUIET = {
     "RAY_USAGE_STATS_ENABLED": "0",
     "RAY_BACKEND_LOG_LEVEL": "fatal",  # what its daemons think; errors reach us as such
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",  # else it warns of a future release
+    "RAY_worker_niceness": "0",  # else, on a busy machine, the pass that is waited for stands still
 }
 _Result = TypeVar("_Result")
 
