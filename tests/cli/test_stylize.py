@@ -63,7 +63,7 @@ def test_ctrl_c_writes_the_best_so_far_and_says_so(cli, pictures, tmp_path, monk
     ran = cli("stylize", *pictures, "--out", out, *QUICK)
     assert ran.code == 130
     assert "stopped after step 2 of 3: the best picture so far is written; the same" in ran.out
-    assert "begins scale 1 of 1 again" in ran.out
+    assert "the same command begins anew, because no scale was finished" in ran.out
     assert out.exists()
     assert "Stopped before its end." in (tmp_path / "out.report.html").read_text("utf-8")
 

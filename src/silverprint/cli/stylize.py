@@ -90,10 +90,14 @@ def _print(found: "Stylized") -> None:
     for notice in record["notices"]:
         typer.echo(f"note: {notice}")
     if result.stopped:
-        scale = f"scale {result.finished + 1} of {len(result.scales)}"
+        again = "begins anew, because no scale was finished"
+        if result.finished:
+            again = (
+                f"goes on with scale {result.finished + 1} of {len(result.scales)}, from its start"
+            )
         typer.echo(
             f"stopped after step {result.steps} of {found.settings.steps}: the best picture so far "
-            f"is written; the same command begins {scale} again and loses nothing before it"
+            f"is written; the same command {again}"
         )
     typer.echo(str(result.losses))
     typer.echo(
