@@ -102,7 +102,7 @@ def test_what_it_remembers_is_carried_from_step_to_step() -> None:
     whole, _ = reader.network(torch.cat(given), reader.network.nothing(4))
     for _ in range(2):
         reader.forget()
-        pieces = [reader(places) for places in given]
+        pieces = [reader(places)[0] for places in given]
         torch.testing.assert_close(torch.cat(pieces), whole)
     content = song(3).places(song(3).training)
     strips = torch.cat(given).T
@@ -117,8 +117,19 @@ def test_now_and_then_a_strip_forgets_everything() -> None:
     reader = Reader(network, rows=400, chance=0.25).train()
     reader.hidden, reader.cell = (part + 1 for part in network.nothing(400))
     fresh, _ = network(places, network.nothing(400))
-    forgot = (reader(places) - fresh).abs().amax((0, 2)) < 1e-6
+    forgot = (reader(places)[0] - fresh).abs().amax((0, 2)) < 1e-6
     assert forgot.float().mean().item() == pytest.approx(0.25, abs=0.07)
+
+
+def test_the_penalty_keeps_cells_small(tmp_path) -> None:
+    sizes = []
+    for penalty in (0.0, 1.0):
+        settings = replace(SMALL, epochs=3, cell_penalty=penalty)
+        found = train_char_lm(song(3), settings, tmp_path / str(penalty))
+        places = torch.from_numpy(song(3).places(song(3).training))[:, None]
+        _, (_, cell) = found.network(places, found.network.nothing(1))
+        sizes.append(cell.square().mean().item())
+    assert sizes[1] < 0.5 * sizes[0]
 
 
 def test_patience_and_bf16(tmp_path) -> None:

@@ -26,7 +26,7 @@ def train(
     width: Annotated[int | None, typer.Option(help="Units of each layer.", show_default="512")] = None,
     layers: Annotated[int | None, typer.Option(help="Layers of the LSTM.", show_default="2")] = None,
     dropout: Annotated[float | None, typer.Option(help="Share of each layer's outputs that is silenced.", show_default="0.4")] = None,
-    batch_size: Annotated[int | None, typer.Option(help="Strips of the text that are read side by side.", show_default="8 to 128, by the text's length")] = None,
+    batch_size: Annotated[int | None, typer.Option(help="Strips of the text that are read side by side.", show_default="8 to 64, by the text's length")] = None,
     learning_rate: Annotated[float | None, typer.Option(help="The highest.", show_default="0.003")] = None,
     option: Annotated[list[str] | None, typer.Option("--set", help="KEY=VALUE: any other setting of the recipe, such as length=100, embedding=64 or held_out=0.2.")] = None,
     fresh: Annotated[bool, typer.Option("--fresh", help="Forget a stopped run of the same command instead of going on.")] = False,

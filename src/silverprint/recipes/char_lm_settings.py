@@ -19,7 +19,7 @@ class TextSettings:
         embedding: numbers that stand for a character; 0 for one-hot; None for one-hot up to 256
             different characters and 256 numbers beyond.
         epochs: passes over the text.
-        batch_size: strips that are read side by side; None for 8 to 128, so that even a short text
+        batch_size: strips that are read side by side; None for 8 to 64, so that even a short text
             gives some 256 steps an epoch.
         length: characters of each strip a step, through which gradients go back.
         forget: chance of a strip to forget everything before a step, as if the text began there.
@@ -28,6 +28,7 @@ class TextSettings:
         warm_up: share of all steps in which the learning rate rises.
         weight_decay: decoupled (AdamW), on weights, not on biases.
         clip: largest norm of the gradient; None for any.
+        cell_penalty: weight, in the loss, of the mean square of the cells at the end of each step.
         average: whether the moving average of the weights is judged and shipped.
         patience: epochs without a better validation loss after which training stops; None never.
         held_out: share of the text, at its end, that judges.
@@ -40,15 +41,16 @@ class TextSettings:
     layers: int = 2
     dropout: float = 0.4
     embedding: int | None = None
-    epochs: int = 36
+    epochs: int = 20
     batch_size: int | None = None
-    length: int = 40
+    length: int = 80
     forget: float = 0.02
     learning_rate: float = 3e-3
     schedule: Shape = "cosine"
     warm_up: float = 0.05
     weight_decay: float = 0.02
     clip: float | None = 1.0
+    cell_penalty: float = 0.1
     average: bool = True
     patience: int | None = None
     held_out: float = 0.1
@@ -78,6 +80,7 @@ RANGES: dict[str, Range] = {
     "warm_up": (float, 0, 1, "0..1"),
     "weight_decay": (float, 0, 10, "0..10"),
     "clip": (float, ABOVE_0, 1e6, "0..1000000, 0 excluded"),
+    "cell_penalty": (float, 0, 1e6, "0..1000000"),
     "patience": (int, 1, 100_000, "1..100000"),
     "held_out": (float, 0.001, 0.9, "0.001..0.9"),
     "seed": (int, 0, 2**31 - 1, "0..2147483647"),
