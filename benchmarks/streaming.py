@@ -5,7 +5,8 @@
 Rows are drawn from CLASSES Gaussian clouds of unit width around orthogonal centres at DISTANCE from
 the origin, so the best possible accuracy is known: the share of rows whose own coordinate is the
 largest of all. They are written into a feature cache class by class, the worst order there is, by
-one process; another one opens it and fits. Needs 2.1 kB of disk a row, which are given back.
+one process; another one opens it and fits. A row needs 33 bytes of disk and 4 more a feature, which
+are given back.
 """
 
 import argparse
@@ -26,7 +27,7 @@ import numpy as np
 
 from common import percent, table
 
-DIMENSION, CLASSES, DISTANCE = 512, 10, 3.0
+CLASSES, DISTANCE = 10, 3.0
 HELD = 100_000  # rows that judge
 STEP = 1024  # rows that are drawn at once
 
@@ -36,32 +37,35 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rows", default="100000,1000000")
     parser.add_argument("--heads", default="exact,hidden,memory", help="memory: up to 200,000 rows")
+    parser.add_argument("--dimension", type=int, default=512)
     parser.add_argument("--folder", type=Path)
     parser.add_argument("--child", choices=("write", "exact", "hidden", "memory"))
     options = parser.parse_args()
     numbers = [int(part) for part in options.rows.split(",")]
     if options.child:
-        result = CHILDREN[options.child](options.folder, numbers[0])
+        result = CHILDREN[options.child](options.folder, numbers[0], options.dimension)
         result["peak"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
         print(json.dumps(result))
         return
-    print(section([measured(count, options) for count in numbers]))
+    print(section([measured(count, options) for count in numbers], options.dimension))
 
 
 def measured(count: int, options: argparse.Namespace) -> dict:
     """Write, fit, and delete."""
     with tempfile.TemporaryDirectory(dir=options.folder) as place:
-        result = {"rows": count, "write": child("write", place, count)}
+        given = place, count, options.dimension
+        result = {"rows": count, "write": child("write", *given)}
         result["size"] = sum(path.stat().st_size for path in Path(place).rglob("*.pack"))
         for kind in options.heads.split(","):
             if kind != "memory" or count <= 200_000:
-                result[kind] = child(kind, place, count)
+                result[kind] = child(kind, *given)
     return result
 
 
-def child(kind: str, folder: str, count: int) -> dict:
+def child(kind: str, folder: str, count: int, dimension: int) -> dict:
     """Run one step in a process of its own."""
-    command = [sys.executable, __file__, "--child", kind, "--folder", folder, "--rows", str(count)]
+    command = [sys.executable, __file__, "--child", kind, "--folder", folder, "--rows", str(count),
+               "--dimension", str(dimension)]  # fmt: skip
     began = time.perf_counter()
     result = json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
     print(f"{count:,} rows, {kind}: {time.perf_counter() - began:.0f} s, {result}", file=sys.stderr)
@@ -71,43 +75,45 @@ def child(kind: str, folder: str, count: int) -> dict:
 # --- in the processes ---------------------------------------------------------------------------
 
 
-def write(folder: Path, count: int) -> dict:
+def write(folder: Path, count: int, dimension: int) -> dict:
     """Draw rows and add them to a cache."""
-    cache, began = opened(folder), time.perf_counter()
-    labels = labels_of(count)
+    cache, began = opened(folder, dimension), time.perf_counter()
+    labels, middles = labels_of(count), centres(dimension)
     for start in range(0, len(labels), STEP):
         stop = min(start + STEP, len(labels))
         random = np.random.default_rng([1, start])
-        rows = random.standard_normal((stop - start, DIMENSION), dtype=np.float32)
-        rows += centres()[labels[start:stop]]
+        rows = random.standard_normal((stop - start, dimension), dtype=np.float32)
+        rows += middles[labels[start:stop]]
         cache.add((digest(row) for row in range(start, stop)), rows)
     cache.flush()
     return {"seconds": time.perf_counter() - began}
 
 
-def exact(folder: Path, count: int) -> dict:
+def exact(folder: Path, count: int, dimension: int) -> dict:
     """Solve a linear head."""
     from silverprint.models.stacked_heads import HeadConfig
 
-    return fitted(folder, count, HeadConfig(weight_decay=1e-3), epochs=1)
+    return fitted(folder, count, dimension, HeadConfig(weight_decay=1e-3), epochs=1)
 
 
-def hidden(folder: Path, count: int) -> dict:
+def hidden(folder: Path, count: int, dimension: int) -> dict:
     """Train a head with a hidden layer for three epochs."""
     from silverprint.models.stacked_heads import HeadConfig
 
     config = HeadConfig(hidden_size=64, learning_rate=1e-3, weight_decay=0.1)
-    return fitted(folder, count, config, epochs=3)
+    return fitted(folder, count, dimension, config, epochs=3)
 
 
-def memory(folder: Path, count: int) -> dict:
+def memory(folder: Path, count: int, dimension: int) -> dict:
     """Solve a linear head on features held in memory."""
     from silverprint.models.stacked_heads import HeadConfig
 
-    return fitted(folder, count, HeadConfig(weight_decay=1e-3), epochs=1, streamed=False)
+    return fitted(folder, count, dimension, HeadConfig(weight_decay=1e-3), epochs=1, streamed=False)
 
 
-def fitted(folder: Path, count: int, config: object, *, epochs: int, streamed: bool = True) -> dict:
+def fitted(
+    folder: Path, count: int, dimension: int, config: object, *, epochs: int, streamed: bool = True
+) -> dict:
     """Open the cache, fit, and judge on rows that were not learned from."""
     import torch
 
@@ -116,7 +122,7 @@ def fitted(folder: Path, count: int, config: object, *, epochs: int, streamed: b
 
     torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", os.cpu_count() or 1)))
     began = time.perf_counter()
-    cache, labels = opened(folder), labels_of(count)
+    cache, labels = opened(folder, dimension), labels_of(count)
     seconds = {"open": time.perf_counter() - began}
     settings, train = FitSettings(class_weights="none", epochs=epochs), None
     for rows in (range(count), range(count, count + HELD)):
@@ -152,11 +158,11 @@ def count_passes(stream: object) -> list[str]:
 CHILDREN = {"write": write, "exact": exact, "hidden": hidden, "memory": memory}
 
 
-def opened(folder: Path):  # noqa: ANN201
+def opened(folder: Path, dimension: int):  # noqa: ANN201
     """Open the cache of this benchmark."""
     from silverprint.backbones.cache import FeatureCache
 
-    return FeatureCache(folder, "synthetic", {}, DIMENSION)
+    return FeatureCache(folder, "synthetic", {}, dimension)
 
 
 def labels_of(count: int) -> np.ndarray:
@@ -164,9 +170,9 @@ def labels_of(count: int) -> np.ndarray:
     return np.concatenate([np.arange(count) * CLASSES // count, np.arange(HELD) % CLASSES])
 
 
-def centres() -> np.ndarray:
-    """Return (CLASSES, DIMENSION), orthogonal to one another."""
-    random = np.random.default_rng(0).standard_normal((DIMENSION, CLASSES))
+def centres(dimension: int) -> np.ndarray:
+    """Return (CLASSES, dimension), orthogonal to one another."""
+    random = np.random.default_rng(0).standard_normal((dimension, CLASSES))
     return (DISTANCE * np.linalg.qr(random)[0].T).astype(np.float32)
 
 
@@ -186,7 +192,7 @@ def best_accuracy() -> float:
     return float((density * below ** (CLASSES - 1)).sum() * step)
 
 
-def section(results: list[dict]) -> str:
+def section(results: list[dict], dimension: int) -> str:
     """Write the section of the results file."""
     rows = []
     for result in results:
@@ -209,7 +215,7 @@ def section(results: list[dict]) -> str:
     )
     return (
         "## Heads by streaming\n\n"
-        f"{DIMENSION} float32 features a row, {CLASSES} classes, written class by class "
+        f"{dimension} float32 features a row, {CLASSES} classes, written class by class "
         f"({written}). One process opens the cache and fits; its peak memory counts torch "
         "(about 250 MB) and all else, but not the system's file cache, which gives way when "
         "memory is asked for: blocks are read, not mapped. Judged on "

@@ -13,6 +13,7 @@ from PIL import Image
 from silverprint.data.read import read
 from silverprint.data.table import SPLITS, Dataset
 from silverprint.training.progress import Progress
+from silverprint.workflows import copies as copies_module
 from silverprint.workflows import settle as settle_module
 from silverprint.workflows.copies import find_near_copies
 from silverprint.workflows.settings import TrainSettings
@@ -93,6 +94,18 @@ def test_copies_come_to_one_side_of_a_drawn_validation_split(monkeypatch) -> Non
             "20 pictures that nearly copy others were kept on one side (train/"
         )
         assert settled.copies.notices[0].endswith(" and 7 more).")
+
+
+def test_among_very_many_pictures_only_the_same_bytes_are_sought(monkeypatch) -> None:
+    monkeypatch.setattr(copies_module, "MOST", 3)
+    pictures = [draw(0), again(draw(0)), draw(1), draw(1)]
+    dataset = table(pictures, [0, 0, 1, 1], ["train"] * 4)
+    found = find_near_copies(dataset, look_of(dataset, [0, 0, 1, 1]), drawn=True)
+    assert len(set(found.groups.tolist())) == 3
+    assert found.groups[2] == found.groups[3]
+    assert found.counts == {}
+    (notice,) = found.notices
+    assert notice.startswith("Near copies were not sought among 4 training pictures: ")
 
 
 def test_a_class_whose_pictures_all_copy_one_another_is_dealt_out() -> None:

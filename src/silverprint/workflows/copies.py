@@ -27,6 +27,7 @@ from silverprint.runtime.images import read_file
 Thumbnails = Callable[[NDArray[np.int64]], NDArray[np.uint8]]
 KEPT_THUMBNAILS = 2**14  # 64 MB of them
 SAMPLE = 64  # files, of which at least one has to be large enough to be compared
+MOST = 200_000  # training pictures that are compared with one another
 EXAMPLES = 3  # pairs that are named in a notice
 
 
@@ -65,6 +66,12 @@ def find_near_copies(dataset: Dataset, seen: Look, drawn: bool) -> NearCopies:
     if seen.cache is None:
         return NearCopies(exact)
     training = dataset.splits == SPLITS.index("train")
+    if (count := int(training.sum())) > MOST:
+        return NearCopies(exact, notices=[
+            f"Near copies were not sought among {count:,} training pictures: the work grows with "
+            f"the square of their number and is done up to {MOST:,}. Pictures with the same bytes "
+            "stay on one side; `silverprint audit` on a part of them shows whether there are more."
+        ])  # fmt: skip
     thumbnails_of = _thumbnails_of(dataset)
     likely = _likely(dataset, seen, exact, drawn, thumbnails_of)
     pairs = confirmed(likely, len(dataset), thumbnails_of)
