@@ -30,10 +30,10 @@ from silverprint.cli import (
     write,
 )
 from silverprint.cli import next as next_verb
-from silverprint.cli.common import fail
+from silverprint.cli.common import fail, print_any_letter
 from silverprint.errors import SilverprintError
 
-STOPPED = "stopped; what is done is kept, and the same command goes on from there"
+STOPPED = "stopped; what is finished is kept, and the same command goes on after it"
 
 app = typer.Typer(
     name="silverprint",
@@ -82,6 +82,7 @@ def root(
 
 def run(arguments: Sequence[str], debug: bool = False) -> int:
     """Run one command and return its exit code; with `debug`, errors keep their traceback."""
+    print_any_letter()
     try:
         app(args=list(arguments), prog_name="silverprint")
     except SystemExit as stop:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from silverprint.cli.common import numbers, pairs, print_any_letter, print_json, settings_of
+from silverprint.cli.common import numbers, pairs, print_json, settings_of
 from silverprint.data.conventions import counted
 
 if TYPE_CHECKING:
@@ -86,7 +86,6 @@ def _given(values: dict[str, object]) -> dict[str, object]:
 
 def _print(found: "Stylized") -> None:
     result, record = found.result, found.record
-    print_any_letter()
     for notice in record["notices"]:
         typer.echo(f"note: {notice}")
     if result.stopped:

@@ -8,7 +8,7 @@ from typing import Any
 
 import typer
 
-from silverprint.cli.common import print_any_letter, print_json
+from silverprint.cli.common import print_json
 
 REFUSED = 10  # files that are named; the others are on the page
 
@@ -91,7 +91,6 @@ def tell(
         print_json(result)
     if json or quiet:
         return
-    print_any_letter()
     refused, out = result["refused"], result["bundle"]
     for notice in result["notices"]:
         typer.echo(f"note: {notice}")

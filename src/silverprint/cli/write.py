@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from silverprint.cli.common import need_extra, print_any_letter, print_json, settings_of
+from silverprint.cli.common import need_extra, print_json, settings_of
 from silverprint.cli.trained import check_places, result_of, tell, typed
 
 app = typer.Typer(
@@ -90,7 +90,6 @@ def sample(
         told = {"temperature": temperature, "top_k": top_k, "top_p": top_p, "seed": seed}
         print_json({"prime": prime, "text": "".join(pieces), **told})
         return
-    print_any_letter()
     sys.stdout.write(prime)
     for piece in pieces:
         sys.stdout.write(piece)

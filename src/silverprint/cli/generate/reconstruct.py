@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from silverprint.cli.common import fail, print_any_letter, print_json, table
+from silverprint.cli.common import fail, print_json, table
 
 if TYPE_CHECKING:
     from silverprint.workflows.reconstruct import Reconstructed
@@ -45,7 +45,6 @@ def reconstruct(
 
 
 def _print(found: "Reconstructed") -> None:
-    print_any_letter()
     noisy = found.noisy_psnr is not None
     rows = [
         (row["file"], *([f"{row['noisy_psnr']:.1f} dB"] if noisy else []), f"{row['psnr']:.1f} dB")
