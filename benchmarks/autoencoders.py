@@ -79,18 +79,19 @@ def convolutional(options: argparse.Namespace, folder: Path) -> str:
     rows = []
     for kind in ("transposed", "upsampling"):
         for k in (8, 32):
-            runs = trained(options.mnist, folder, "--kind", kind, "--code-size", k, "--epochs",
-                           options.epochs)  # fmt: skip
-            seconds, told = runs
-            one, same = told["metrics"]["test"], told["pca_numbers_for_the_same_error"]
+            seconds, found = over_seeds(options, folder, "--kind", kind, "--code-size", k,
+                                        "--epochs", options.epochs)  # fmt: skip
             rows.append([
-                kind, k, f"{one['error']:.5f}", f"{one['pca_error']:.5f}",
-                f"{one['pca_error'] / one['error']:.2f}", f"{one['psnr']:.2f}",
-                f"{one['pca_psnr']:.2f}", same or "more", f"{seconds:.0f}",
+                kind, k, spread([one["error"] for one in found], 5),
+                f"{found[0]['pca_error']:.5f}",
+                spread([one["pca_error"] / one["error"] for one in found], 2),
+                spread([one["psnr"] for one in found], 2), f"{found[0]['pca_psnr']:.2f}",
+                spread(seconds, 0),
             ])  # fmt: skip
     head = ["kind", "k", "error", "PCA's", "PCA's over it", "PSNR in dB", "PCA's",
-            "PCA needs", "seconds, whole process"]  # fmt: skip
-    return f"Convolutional, {options.epochs} epochs, one seed:\n\n{table(head, rows)}"
+            "seconds, whole process"]  # fmt: skip
+    told = f"Convolutional, {options.epochs} epochs, {options.seeds} seeds:"
+    return f"{told}\n\n{table(head, rows)}"
 
 
 def denoiser(options: argparse.Namespace, folder: Path) -> str:
