@@ -227,3 +227,24 @@ def test_a_pretrained_network_that_is_unknown(cli, trained) -> None:
     ran = cli("predict", "imagenet:efficientnet-lite9", trained.photos / "cat/0001.jpg")
     assert ran.code == 2
     assert "'efficientnet-lite9' is not known. Did you mean" in ran.err
+
+
+def test_the_pictures_of_a_manifest(cli, trained, tmp_path) -> None:
+    (tmp_path / "m.csv").write_text(f"image\n{trained.photos}/cat/0000.jpg\ngone.jpg\n")
+    ran = cli("predict", trained.bundle, tmp_path / "m.csv", "--csv")
+    lines = ran.out.splitlines()
+    assert lines[0] == "file,label,probability,error"
+    assert lines[1].startswith(f"{trained.photos}/cat/0000.jpg,cat,")
+    assert lines[2] == f"{tmp_path}/gone.jpg,,,does not exist; check the path"
+    assert ran.code == 0
+    (tmp_path / "n.csv").write_text("label\ncat\n")
+    ran = cli("predict", trained.bundle, tmp_path / "n.csv", "--csv")
+    assert (ran.code, ran.out) == (2, "")
+    assert "n.csv, line 2: there is no column for the image, such as 'path'," in ran.err
+
+
+def test_a_server_answers_where_it_is(cli, trained, monkeypatch) -> None:
+    monkeypatch.setattr("silverprint.workflows.predict.Bundle", str)
+    ran = cli("predict", trained.bundle, trained.photos, "--on", "ray")
+    assert ran.code == 2
+    assert "--on is for a bundle; a server answers where it is." in ran.err

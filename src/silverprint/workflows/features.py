@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from importlib import import_module
@@ -78,12 +79,19 @@ def write_features(
         )
     facts = _facts(prepared, preprocessing, seen, exact)
     with progress.stage("write", len(seen.rows), f"writing {len(seen.rows):,} rows") as advance:
-        files = []
-        for path, positions in _files(out, len(seen.rows)):
-            _write(path, dataset, seen, positions, facts, advance)
-            files.append(path)
+        part = out.with_name(f".{os.getpid()}-{out.name}")
+        try:
+            for path, positions in _files(part, len(seen.rows)):
+                _write(path, dataset, seen, positions, facts, advance)
+            part.rename(out)
+        except OSError as error:
+            reason = error.strerror or error
+            raise ConfigError(f"--out {out}: cannot be written ({reason}).") from None
+        finally:
+            shutil.rmtree(part, ignore_errors=True)
+            part.unlink(missing_ok=True)
     trim(cache_folder(), settings.cache_limit)
-    return Features(files, seen, prepared.features)
+    return Features([out] if out.is_file() else sorted(out.iterdir()), seen, prepared.features)
 
 
 def check_new(out: Path) -> None:
@@ -128,7 +136,7 @@ def _write(
     path: Path, dataset: Dataset, seen: Look, positions: Sequence[int], facts: dict[str, str],
     advance: Any,
 ) -> None:  # fmt: skip
-    """Write one file, whole or not at all, a group of rows at a time."""
+    """Write one file, a group of rows at a time."""
     arrow, parquet = import_module("pyarrow"), import_module("pyarrow.parquet")
     assert seen.cache is not None
     several = dataset.task == "multi-label"
@@ -142,18 +150,11 @@ def _write(
         },
         metadata=facts,
     )
-    part = path.with_name(f".{os.getpid()}-{path.name}")
-    try:
-        with parquet.ParquetWriter(part, schema, compression="zstd") as writer:
-            for start in range(0, len(positions), GROUP_ROWS):
-                group = np.array(positions[start : start + GROUP_ROWS])
-                writer.write_table(arrow.table(_columns(arrow, dataset, seen, group), schema))
-                advance(len(group))
-        part.replace(path)
-    except OSError as error:
-        raise ConfigError(f"--out {path}: cannot be written ({error.strerror or error}).") from None
-    finally:
-        part.unlink(missing_ok=True)
+    with parquet.ParquetWriter(path, schema, compression="zstd") as writer:
+        for start in range(0, len(positions), GROUP_ROWS):
+            group = np.array(positions[start : start + GROUP_ROWS])
+            writer.write_table(arrow.table(_columns(arrow, dataset, seen, group), schema))
+            advance(len(group))
 
 
 def _columns(arrow: Any, dataset: Dataset, seen: Look, group: np.ndarray) -> dict[str, Any]:
