@@ -27,6 +27,7 @@ from venvs import REQUIREMENTS, VENVS, build, python, share_weights, size, versi
 from watch import watched
 
 STORE = VENVS / "measured.json"
+MODELS = VENVS / "models"
 PEERS = [name for name in REQUIREMENTS if name != "predict only"]
 IMPORTS = {
     "silverprint": "import silverprint",
@@ -105,19 +106,26 @@ def epochs(options: argparse.Namespace, peers: Sequence[str]) -> dict:
                     found[peer].append(whole_run(data, home))
                     continue
                 photos = lay(data, home / "photos", part, part // 9)
-                run = must(job(peer, home, "train", photos, home, 2))
+                run = must(job(peer, home, "train", photos, emptied(MODELS / peer), 2))
                 first, second = (note for note in run["notes"] if "epoch" in note)
                 scale = everything / part
                 work = scale * (second["work"] - first["work"])
                 facts = {"epoch": scale * second["seconds"], "work": work}
                 found[peer].append(summary(run, **facts, photos=part, of=everything))
                 print(peer, found[peer][-1], flush=True)
+        keep("epochs", found)
     return found
+
+
+def emptied(folder: Path) -> Path:
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    return folder
 
 
 def whole_run(data: Path, home: Path) -> dict:
     """Run ours as it stands, cold, on everything, its own test photos too."""
-    run = must(job("silverprint", home, "train", data, home, 0))
+    run = must(job("silverprint", home, "train", data, emptied(MODELS / "silverprint"), 0))
     result = noted(run, "result")[0]
     stages = result["seconds"]
     right = result["metrics"]["test"]["accuracy"]
@@ -144,33 +152,30 @@ def accuracy(options: argparse.Namespace, peers: Sequence[str]) -> dict:
                 steps, facts = [[note["at"], note["accuracy"]] for note in wanted], {}
         found[peer] = summary(run, steps=steps, **facts)
         print(peer, found[peer], flush=True)
+        keep("accuracy", found)
     return found
 
 
 def start(options: argparse.Namespace, peers: Sequence[str]) -> dict:
-    """Time an import, and one photo with a trained model: a fresh process, and again."""
+    """Time an import, and one photo with the model that was timed: a fresh process, and again."""
     photo = sorted((options.data / "test").glob("*/*"))[0]
-    found: dict[str, dict[str, list[float]]] = {}
-    with tempfile.TemporaryDirectory() as name:
-        homes = {peer: Path(name) / peer for peer in peers}
+    found: dict[str, dict[str, list[float]]] = {peer: {} for peer in peers}
+    for _ in range(options.rounds):
         for peer in peers:
-            photos = lay(options.data, homes[peer] / "photos", 64, 32)
-            must(job(peer, homes[peer], "train", photos, homes[peer], int(peer != "silverprint")))
-            found[peer] = {}
-        for again in range(options.rounds + 1):  # the first warms the disk and is not counted
-            for peer in peers:
-                measured = start_once(peer, homes[peer], photo)
-                for key, value in measured.items() if again else ():
-                    found[peer].setdefault(key, []).append(value)
+            for key, value in start_once(peer, photo).items():
+                found[peer].setdefault(key, []).append(value)
+        keep("start", found)
     return found
 
 
-def start_once(peer: str, home: Path, photo: Path) -> dict[str, float]:
-    command = [python(peer), "-c", IMPORTS[peer]]
-    imported = must(watched(command, environment(home), home, LIMIT))
-    run = must(job(peer, home, "predict", home, photo, 10))
-    warm = statistics.median(noted(run, "warm"))
+def start_once(peer: str, photo: Path) -> dict[str, float]:
+    with tempfile.TemporaryDirectory() as name:
+        home = Path(name)
+        command = [python(peer), "-c", IMPORTS[peer]]
+        imported = must(watched(command, environment(home), home, LIMIT))
+        run = must(job(peer, home, "predict", MODELS / peer, photo, 10))
     fresh = next(note["at"] for note in run["notes"] if "label" in note)
+    warm = statistics.median(noted(run, "warm"))
     return {"import": imported["seconds"], "fresh": fresh, "warm": warm, "peak": run["peak"],
             "load": run["load"], "others": run["others"]}  # fmt: skip
 
@@ -232,7 +237,7 @@ def read_run(folder: Path) -> dict:
     }
 
 
-PARTS = {"sizes": sizes, "files": files, "start": start, "epochs": epochs, "accuracy": accuracy}
+PARTS = {"sizes": sizes, "epochs": epochs, "start": start, "files": files, "accuracy": accuracy}
 
 if __name__ == "__main__":
     main()
