@@ -21,10 +21,10 @@ from typing import Any, Protocol, TypeVar
 from silverprint import __version__
 from silverprint.errors import ConfigError, MissingExtraError, ServerError, SilverprintError
 
-LOCAL = "ray"
+LOCAL, CLIENT = "ray", "ray://"
 PLACES = re.compile(r"ray|auto|(ray://)?([^\s/:]+|\[[^\s/]+\]):[0-9]+")
 LOCAL_STORE = 512 * 2**20  # bytes of shared memory for what travels
-AT_ONCE = 1024  # chunks whose names Ray holds at a time
+AT_ONCE = 256  # chunks whose names Ray holds at a time
 QUIET = {
     "RAY_USAGE_STATS_ENABLED": "0",
     "RAY_BACKEND_LOG_LEVEL": "fatal",  # what its daemons think; errors reach us as such
@@ -85,7 +85,8 @@ def connect(on: str) -> Any:
             raise ServerError(f"Ray does not start on this machine: {_words(error)}.") from error
         raise ServerError(
             f"no Ray cluster can be used at {on}: {_words(error)}. `ray start --head` starts one, "
-            "and both sides need the same Ray and Python; --on ray takes this machine alone."
+            "and both sides need the same Ray, Python and RAY_AUTH_MODE; --on ray takes this "
+            "machine alone."
         ) from error
     # Ray prints what its daemons report even with log_to_driver=False.
     vars(import_module("ray._private.worker"))["_worker_logs_enabled"] = False
@@ -114,7 +115,7 @@ def _knock(on: str) -> None:
     Raises:
         OSError: nobody is there.
     """
-    host, colon, port = on.removeprefix("ray://").rpartition(":")
+    host, colon, port = on.removeprefix(CLIENT).rpartition(":")
     if colon:
         socket.create_connection((host.strip("[]"), int(port)), timeout=10).close()
 
@@ -152,29 +153,73 @@ def run(
         SilverprintError: what a worker raised, or the cluster is gone, or as `connect`.
     """
     ray = connect(on)
-    nodes = _nodes(ray, "GPU" if gpu else "CPU", on)
-    workers = sum(int(node["Resources"]["GPU"]) for node in nodes) if gpu else len(nodes)
-    # Ray spreads them, one a node. Half of a node is asked for, so that it has room for the worker
-    # of one that is lost.
-    half = min(node["Resources"]["CPU"] for node in nodes) / 2
-    needs = {"num_gpus": 1} if gpu else {"num_cpus": half}
-    data, reference, numbered = _ray_data(), ray.put(shared), enumerate(chunks)
-    while some := list(itertools.islice(numbered, AT_ONCE)):
-        items = [{"number": number, "chunk": pickle.dumps(chunk)} for number, chunk in some]
-        results = data.from_items(items, override_num_blocks=len(items)).map_batches(
-            _Actor, fn_constructor_args=(kind, reference), batch_size=1, batch_format="pyarrow",
-            compute=data.ActorPoolStrategy(size=min(workers, len(items))), **needs,
+    with _in_words(ray, on):
+        shared = [ray.put(shared)]  # in a list, or Ray would put what it stands for in its place
+        begin, following = _calls(ray, on, _Pipeline, on, kind, shared, gpu)
+        numbered = enumerate(chunks)
+        while some := list(itertools.islice(numbered, AT_ONCE)):
+            begin([{"number": number, "chunk": pickle.dumps(chunk)} for number, chunk in some])
+            while (row := following()) is not None:
+                yield row[0], _opened(row[1])
+
+
+def _calls(
+    ray: Any, on: str, pipeline: "type[_Pipeline]", *arguments: Any
+) -> tuple[Callable[..., Any], Callable[..., Any]]:
+    """Return the two methods of a pipeline, which is here, or on the cluster for Ray's client.
+
+    Ray Data does not run through the client.
+    """
+    if not on.startswith(CLIENT):
+        here = pipeline(*arguments)
+        return here.begin, here.following
+    there = ray.remote(num_cpus=0)(pipeline).remote(*arguments)
+    return (
+        lambda items: ray.get(there.begin.remote(items)),
+        lambda: ray.get(there.following.remote()),
+    )
+
+
+class _Pipeline:
+    """Chunks go into Ray Data, and results come out, one at a time."""
+
+    def __init__(
+        self, on: str, kind: Callable[[Any], Worker], shared: list[Any], gpu: bool
+    ) -> None:
+        nodes = _nodes(import_module("ray"), "GPU" if gpu else "CPU", on)
+        self._kind, self._shared = kind, shared
+        self._workers = len(nodes)
+        # Ray spreads them, one a node. Half of a node is asked for, so that it has room for the
+        # worker of one that is lost.
+        self._needs = {"num_cpus": min(node["Resources"]["CPU"] for node in nodes) / 2}
+        if gpu:
+            self._workers = sum(int(node["Resources"]["GPU"]) for node in nodes)
+            self._needs = {"num_gpus": 1}
+        self._data = import_module("ray.data")
+        self._data.DataContext.get_current().enable_progress_bars = False  # we show progress
+        logging.getLogger("ray.data").setLevel(logging.CRITICAL + 1)
+
+    def begin(self, items: list[dict[str, Any]]) -> None:
+        """Start to work on some chunks."""
+        blocks = self._data.from_items(items, override_num_blocks=len(items))
+        results = blocks.map_batches(
+            _Actor, fn_constructor_args=(self._kind, self._shared), batch_size=1,
+            batch_format="pyarrow", **self._needs,
+            compute=self._data.ActorPoolStrategy(size=min(self._workers, len(items))),
         )  # fmt: skip
-        with _in_words(ray, on):
-            for row in results.iter_rows():
-                yield int(row["number"]), _opened(row["result"])
+        self._rows = iter(results.iter_rows())
+
+    def following(self) -> tuple[int, bytes] | None:
+        """Return the number and the outcome of a chunk, when one is done; None after the last."""
+        row = next(self._rows, None)
+        return None if row is None else (int(row["number"]), row["result"])
 
 
 class _Actor:
     """Lives on a node; makes the worker when the first chunk comes."""
 
-    def __init__(self, kind: Callable[[Any], Worker], reference: Any) -> None:
-        self._kind, self._reference = kind, reference
+    def __init__(self, kind: Callable[[Any], Worker], shared: list[Any]) -> None:
+        self._kind, self._shared = kind, shared
         self._worker: Worker | None = None
 
     def __call__(self, batch: Any) -> Any:
@@ -185,7 +230,7 @@ class _Actor:
 
     def _work(self, chunk: bytes) -> Any:
         if self._worker is None:
-            self._worker = self._kind(import_module("ray").get(self._reference))
+            self._worker = self._kind(import_module("ray").get(self._shared[0]))
         return self._worker.work(pickle.loads(chunk))  # noqa: S301 - from our own driver
 
 
@@ -221,14 +266,6 @@ def _nodes(ray: Any, kind: str, on: str) -> list[dict[str, Any]]:
     if not nodes:
         raise ServerError(f"the Ray cluster at {on} has no node with a {kind}; add one.")
     return nodes
-
-
-def _ray_data() -> Any:
-    """Import Ray Data, told to be quiet: progress is shown by us."""
-    data = import_module("ray.data")
-    data.DataContext.get_current().enable_progress_bars = False
-    logging.getLogger("ray.data").setLevel(logging.CRITICAL + 1)
-    return data
 
 
 @contextlib.contextmanager
