@@ -229,10 +229,12 @@ class Packs:
         self.packs += packs
         sizes = [pack.rows for pack in self.packs]
         self.starts = np.concatenate([np.zeros(1, np.int64), np.cumsum(sizes, dtype=np.int64)])
-        keys = np.concatenate([self._index[0], *(pack.keys for pack in packs)])
-        places = np.concatenate([self._index[1], np.arange(before, len(self))])
-        order = np.argsort(keys, kind="stable")  # merges what is in order already
-        self._index = keys[order], places[order]  # at once: threads may be looking rows up
+        added = np.concatenate([pack.keys for pack in packs])
+        order = np.argsort(added, kind="stable")
+        keys, places = self._index
+        at = np.searchsorted(keys, added[order])
+        # At once: threads may be looking rows up.
+        self._index = np.insert(keys, at, added[order]), np.insert(places, at, before + order)
         for pack in packs:
             pack.keys = pack.keys[:0]
 
