@@ -1,6 +1,6 @@
 """What a Ray cluster gives: the same features, also when a node or the driver is killed.
 
-    python benchmarks/cluster.py PHOTOS [--rounds 3]
+    python benchmarks/cluster.py [PHOTOS]
 
 Two nodes are started on this machine, each with its own daemons, and photos (or generated ones, if
 no folder is given) are looked at through them. Prints a Markdown section, and ends with an error
@@ -43,6 +43,7 @@ def main() -> None:
             *the_driver_is_killed(folder, photos),
         ]
     print("## A cluster of two nodes, on one machine\n")
+    print(f"`python benchmarks/cluster.py {given.photos or ''}`, load {os.getloadavg()[0]:.1f}.\n")
     print("| what | found |\n|---|---|")
     for what, found in lines:
         print(f"| {what} | {found} |")
@@ -153,6 +154,8 @@ def a_node_is_killed(folder: Path, photos: Path) -> list[tuple[str, str]]:
             folder, photos, "killed.parquet", "killed", "--engine", "openvino-f32", "--on", address
         )
         before = wait_for(folder, "killed", process)
+        workers = workers_on(other)
+        assert workers == 1, f"{workers} workers on the node that is killed"
         cluster.remove_node(other, allow_graceful=False)
         began = time.perf_counter()
         told = ended(process)
@@ -186,6 +189,16 @@ def the_driver_is_killed(folder: Path, photos: Path) -> list[tuple[str, str]]:
         f"driver killed with {kept:,} of {len(names):,} pictures on disk",
         f"the next run looks at the other {told['looked']:,}, at none again that was on disk",
     )]  # fmt: skip
+
+
+def workers_on(node: object) -> int:
+    """Return how many workers of the pass a node has."""
+    (daemon,) = node.all_processes["raylet"]
+    listed = subprocess.run(
+        ["ps", "--ppid", str(daemon.process.pid), "-o", "args="],
+        capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    return sum("MapWorker" in line for line in listed.stdout.splitlines())
 
 
 def wait_for(folder: Path, cache: str, process: subprocess.Popen[str]) -> int:

@@ -237,6 +237,9 @@ def test_the_pictures_of_a_manifest(cli, trained, tmp_path) -> None:
     assert lines[1].startswith(f"{trained.photos}/cat/0000.jpg,cat,")
     assert lines[2] == f"{tmp_path}/gone.jpg,,,does not exist; check the path"
     assert ran.code == 0
+    ran = cli("predict", trained.bundle, "nowhere://a.jpg", "--csv")
+    assert (ran.code, ran.out) == (2, "")
+    assert "nowhere:// is no kind of address known here" in ran.err
     (tmp_path / "n.csv").write_text("label\ncat\n")
     ran = cli("predict", trained.bundle, tmp_path / "n.csv", "--csv")
     assert (ran.code, ran.out) == (2, "")

@@ -107,3 +107,13 @@ def test_a_single_value_stands_for_a_list_in_a_recipe_too() -> None:
         settings = TrainSettings.of(from_scratch=True, model="mlp", widths=widths)
         assert settings.scratch is not None
         assert settings.scratch.widths == (8,)
+
+
+def test_where_pictures_are_looked_at_is_no_part_of_a_model() -> None:
+    settings = TrainSettings.of(on="ray://head:10001")
+    assert settings.on == "ray://head:10001"
+    assert settings.to_json() == TrainSettings.of().to_json()
+    with pytest.raises(ConfigError, match=r"on must be ray \(this machine\), .*; got 'nowhere'"):
+        TrainSettings.of(on="nowhere")
+    with pytest.raises(ConfigError, match="on is of a pretrained network"):
+        TrainSettings.of(on="ray", from_scratch=True)

@@ -90,7 +90,7 @@ def check_schemes(sources: Iterable[object]) -> None:
     """
     firsts: dict[str, str] = {}
     for source in sources:
-        if isinstance(source, str):
+        if isinstance(source, str) and is_address(source):
             firsts.setdefault(scheme_of(source), source)
     for scheme, address in firsts.items():
         if scheme not in WEB:

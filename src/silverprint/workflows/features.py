@@ -85,7 +85,7 @@ def write_features(
                 _write(path, dataset, seen, positions, facts, advance)
             part.rename(out)
         except OSError as error:
-            reason = error.strerror or error
+            reason = error.strerror or str(error)
             raise ConfigError(f"--out {out}: cannot be written ({reason}).") from None
         finally:
             shutil.rmtree(part, ignore_errors=True)

@@ -13,6 +13,7 @@ from silverprint.runtime.bundle import Bundle, read_bundle
 from silverprint.runtime.client import RemoteModel, is_address
 from silverprint.runtime.groups import answers, parse_groups
 from silverprint.runtime.predictor import Picture, Prediction, Predictor
+from silverprint.runtime.remote import check_schemes
 
 
 def open_model(name: str | os.PathLike[str]) -> Bundle | RemoteModel:
@@ -63,6 +64,7 @@ def predict_files(
     names = list(expand(files))
     if not names:
         raise DataError(f"no pictures in {', '.join(files)}; give files or folders of pictures.")
+    check_schemes(names)
     if parsed and coverage is not None and isinstance(bundle, Bundle):
         raise ConfigError("coverage is for a bundle's own classes; leave out coverage or group.")
     pictures: list[Picture] = [sys.stdin.buffer.read() if name == "-" else name for name in names]
