@@ -117,6 +117,7 @@ def fitted(
     """Open the cache, fit, and judge on rows that were not learned from."""
     import torch
 
+    from silverprint.backbones.packs import DigestList
     from silverprint.recipes.head_data import HeadData, StreamedHeadData
     from silverprint.recipes.heads import FitSettings, fit_heads
 
@@ -126,13 +127,15 @@ def fitted(
     seconds = {"open": time.perf_counter() - began}
     settings, train = FitSettings(class_weights="none", epochs=epochs), None
     for rows in (range(count), range(count, count + HELD)):
-        digests = np.frombuffer(b"".join(map(digest, rows)), np.uint8).reshape(-1, 32)
+        digests = DigestList()
+        for row in rows:
+            digests.append(digest(row))
         taught = labels[rows.start : rows.stop]
         if streamed:
             data = cache.stream(digests)
             kind = StreamedHeadData
         else:
-            data, kind = cache.gather(list(map(bytes, digests))), HeadData
+            data, kind = cache.gather(digests), HeadData
         made = kind.of(data, taught, CLASSES, "softmax", settings, train)
         train, held = (made, None) if train is None else (train, made)
     seconds["ready"] = time.perf_counter() - began
@@ -167,7 +170,8 @@ def opened(folder: Path, dimension: int):  # noqa: ANN201
 
 def labels_of(count: int) -> np.ndarray:
     """Return labels: of the rows to learn from class by class, then of those that judge."""
-    return np.concatenate([np.arange(count) * CLASSES // count, np.arange(HELD) % CLASSES])
+    taught = np.repeat(np.arange(CLASSES), -(-count // CLASSES))[:count]
+    return np.concatenate([taught, np.arange(HELD) % CLASSES])
 
 
 def centres(dimension: int) -> np.ndarray:

@@ -114,7 +114,7 @@ class Look:
         assert self.again is not None
         if not beyond_memory(len(positions), self.cache.dimension):
             return None
-        digests = digest_table(self.digests)[positions]
+        digests = digest_table(self.digests, positions)
         try:
             return self.cache.stream(digests)
         except FeaturesGoneError:

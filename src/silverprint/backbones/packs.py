@@ -68,18 +68,21 @@ class DigestList(Sequence[bytes]):
         """Add one at the end."""
         self._bytes += digest
 
-    def table(self) -> Digests:
-        """Return a copy, (n, 32) uint8."""
-        return np.frombuffer(bytes(self._bytes), dtype=np.uint8).reshape(-1, 32)
+    def table(self, rows: NDArray[np.int64] | None = None) -> Digests:
+        """Return a copy of all, or of these rows, (n, 32) uint8."""
+        every = np.frombuffer(self._bytes, dtype=np.uint8).reshape(-1, 32)
+        return every.copy() if rows is None else every[rows]
 
 
-def digest_table(digests: Iterable[bytes] | Digests) -> Digests:
-    """Return digests as (n, 32) uint8; such a table is returned as it is."""
-    if isinstance(digests, np.ndarray):
-        return digests
+def digest_table(
+    digests: Iterable[bytes] | Digests, rows: NDArray[np.int64] | None = None
+) -> Digests:
+    """Return digests, or those of some rows, as (n, 32) uint8; a table is not copied."""
     if isinstance(digests, DigestList):
-        return digests.table()
-    return np.frombuffer(b"".join(digests), dtype=np.uint8).reshape(-1, 32)
+        return digests.table(rows)
+    if not isinstance(digests, np.ndarray):
+        digests = np.frombuffer(b"".join(digests), dtype=np.uint8).reshape(-1, 32)
+    return digests if rows is None else digests[rows]
 
 
 def as_text(digests: Digests) -> NDArray[np.bytes_]:
@@ -278,8 +281,9 @@ class Packs:
 
     def touch(self, places: NDArray[np.int64]) -> None:
         """Mark the packs of these rows as used now."""
-        numbers = np.unique(np.searchsorted(self.starts, places, side="right") - 1)
-        for number in numbers:
+        rows = np.zeros(len(self), dtype=bool)
+        rows[places] = True
+        for number in np.flatnonzero(np.logical_or.reduceat(rows, self.starts[:-1])):
             with contextlib.suppress(OSError):
                 os.utime(self.packs[number].path)
 

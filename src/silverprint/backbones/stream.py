@@ -38,7 +38,8 @@ class FeatureStream:
         ordered = places[self._order]
         self._cuts = np.searchsorted(ordered, self._starts)
         counts = np.diff(self._cuts)
-        self._within = (ordered - np.repeat(self._starts[:-1], counts)).astype(np.uint8)
+        ordered -= np.repeat(self._starts[:-1], counts)
+        self._within = ordered.astype(np.uint8)
         self._blocks = np.flatnonzero(counts)
 
     def __len__(self) -> int:
