@@ -20,9 +20,6 @@ class Clock(lightning.Callback):
     def on_train_epoch_start(self, *_: object) -> None:
         self.began = time.time()
 
-    def on_validation_end(self, trainer: lightning.Trainer, *_: object) -> None:
-        note(debug=[trainer.current_epoch, str(trainer.callback_metrics), trainer.sanity_checking])
-
     def on_train_epoch_end(self, trainer: lightning.Trainer, *_: object) -> None:
         found = float(trainer.callback_metrics.get("val_accuracy", float("nan")))
         note(epoch=trainer.current_epoch, seconds=time.time() - self.began, accuracy=found)
@@ -40,7 +37,7 @@ def watch() -> None:
 
 
 def table(folder: Path) -> pd.DataFrame:
-    files = [path for path in sorted(folder.glob("*/*")) if path.is_file()]
+    files = sorted(folder.glob("*/*"))
     return pd.DataFrame({"image": map(str, files), "label": [file.parent.name for file in files]})
 
 
