@@ -18,7 +18,7 @@ Repair = "Repair"
 
 
 def audit(
-    data: Annotated[str, typer.Argument(metavar="PHOTOS", help="Folder, CSV, JSONL, IDX or pixel file, or a dataset's name.")],
+    data: Annotated[str, typer.Argument(metavar="PHOTOS", help="Folder, CSV, JSONL, Parquet, IDX or pixel file, or a dataset's name.")],
     out: Annotated[Path | None, typer.Option("--out", "-o", help="The page; with --apply, the new CSV.", show_default="audit.html")] = None,
     fix: Annotated[Path | None, typer.Option(help="Write a plan of repairs to this CSV, for you to edit.", rich_help_panel=Repair)] = None,
     apply: Annotated[Path | None, typer.Option(help="Carry out a plan: write a new CSV to --out that train reads. No picture is touched.", rich_help_panel=Repair)] = None,

@@ -29,7 +29,7 @@ Own = "Networks trained here (--from-scratch, --finetune)"
 
 
 def train(
-    data: Annotated[str, typer.Argument(help="Folder, CSV, JSONL, IDX or pixel file, or a dataset's name.")],
+    data: Annotated[str, typer.Argument(help="Folder, CSV, JSONL, Parquet, IDX or pixel file, or a dataset's name.")],
     out: Annotated[Path, typer.Option("--out", "-o", help="Folder for the bundle.")] = Path("bundle"),
     config: Annotated[Path | None, typer.Option(help="JSON file of settings, such as the best.json of tune; options given here win.")] = None,
     backbone: Annotated[str | None, typer.Option(help="`silverprint backbones` lists them; vgg16 is the classic.", show_default="efficientnet-lite0", rich_help_panel=Network)] = None,

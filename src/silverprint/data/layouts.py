@@ -19,8 +19,8 @@ from silverprint.data.table import Dataset, Split
 from silverprint.errors import DataError
 
 LAYOUTS = (
-    "class folders (photos/cat/1.jpg), those inside train, validation and test folders, a CSV or "
-    "JSONL file of path,label, IDX files (train-images-idx3-ubyte.gz), a pixel CSV "
+    "class folders (photos/cat/1.jpg), those inside train, validation and test folders, a CSV, "
+    "JSONL or Parquet file of path,label, IDX files (train-images-idx3-ubyte.gz), a pixel CSV "
     "(label,pixel1,...), CIFAR's .bin files"
 )
 
@@ -46,9 +46,9 @@ def read_path(path: Path, split: Split, columns: Columns) -> Dataset:
     if is_manifest_name(name):
         return read_manifest_file(path, split, columns)
     raise DataError(
-        f"{path}: a single file must be a CSV or JSONL file of path,label, a pixel CSV, or an IDX "
-        "file of images (train-images-idx3-ubyte). For pictures pass the folder that holds their "
-        "class folders; unpack an archive first. `silverprint predict` says what is in a picture."
+        f"{path}: a single file must be a CSV, JSONL or Parquet file of path,label, a pixel CSV, or "
+        "an IDX file of images (train-images-idx3-ubyte). For pictures pass the folder that holds "
+        "their class folders; unpack an archive first. `silverprint predict` says what is in a picture."
     )
 
 
