@@ -47,6 +47,8 @@ def render(kept: Mapping[str, dict], peers: Sequence[str]) -> str:
         for part, write in WRITERS.items()
         if part in kept  # accuracy takes an hour; the rest stands without it
     ]
+    if "accuracy" not in kept:
+        written.append(NO_COURSE)
     return "\n\n".join([HEAD, *written, "### Versions", versions(kept, peers)]) + "\n"
 
 
@@ -173,6 +175,10 @@ def versions(kept: Mapping[str, dict], peers: Sequence[str]) -> str:
 
 
 WRITERS = {"epochs": epochs, "accuracy": accuracy, "start": start, "files": files}
+NO_COURSE = (
+    "### To the accuracy of our default run\n\nNot measured: `--parts accuracy` takes half an hour "
+    "of a quiet machine. No tool can be there before the end of its first epoch, above."
+)
 HEAD = """## Peers, side by side
 
 `make bench-peers` builds a venv for each and runs the newcomer's commands, which
