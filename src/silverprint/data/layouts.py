@@ -46,9 +46,10 @@ def read_path(path: Path, split: Split, columns: Columns) -> Dataset:
     if is_manifest_name(name):
         return read_manifest_file(path, split, columns)
     raise DataError(
-        f"{path}: a single file must be a CSV, JSONL or Parquet file of path,label, a pixel CSV, or "
-        "an IDX file of images (train-images-idx3-ubyte). For pictures pass the folder that holds "
-        "their class folders; unpack an archive first. `silverprint predict` says what is in a picture."
+        f"{path}: a single file must be a CSV, JSONL or Parquet file of path,label, a pixel CSV, "
+        "or an IDX file of images (train-images-idx3-ubyte). For pictures pass the folder that "
+        "holds their class folders; unpack an archive first. `silverprint predict` says what is in "
+        "a picture."
     )
 
 
