@@ -90,7 +90,7 @@ lock: ## write requirements.lock again, keeping versions that still fit (UPGRADE
 	$(PYTHON) -m venv "$$tools" && \
 	"$$tools/bin/python" -m pip install $(QUIET) uv && \
 	printf '%s\n' $(PINS) > "$$tools/pins.txt" && \
-	"$$tools/bin/uv" pip compile pyproject.toml --quiet --extra train --extra tune --extra lite --group dev \
+	"$$tools/bin/uv" pip compile pyproject.toml --quiet --extra train --extra tune --extra lite --extra cluster --group dev \
 		--universal --python-version 3.11 -c "$$tools/pins.txt" --no-annotate --no-header \
 		$(UPGRADE) -o requirements.lock
 	@echo "requirements.lock is written; look at what changed, then make setup test-all"
