@@ -198,6 +198,9 @@ def import_openvino() -> Any:
     sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]
     import openvino
 
+    # Of two threads that are the first to touch a tensor's array, one may wait for ever for the
+    # interpreter's lock while the other holds that and waits for it. So it is done here, alone.
+    assert openvino.Tensor(openvino.Type.u8, openvino.Shape([1])).data.shape == (1,)
     return openvino
 
 
