@@ -88,12 +88,12 @@ def epochs(kept: Mapping[str, dict], peers: Sequence[str]) -> str:
     looks = [run["stages"]["look"] for run in found["silverprint"]]
     part = next(run for peer in peers for run in found[peer] if "photos" in run)
     return (
-        f"### An epoch\n\n{len(whole)} rounds, interleaved, on all {part['of']:,} training photos. "
+        f"### An epoch\n\nn = {len(whole)}, interleaved, on all {part['of']:,} training photos. "
         f"For the peers the second epoch on {part['photos']} photos, with a ninth as many held "
         "out, scaled to all, so that what happens once is left out. Ours is the whole cold default "
         f"run as one process, held-out photos too; its one look at the photos took {spread(looks)} "
         "s of it, and later epochs and runs look at none again. Core seconds are the work of all "
-        "processes and hardly depend on what else the machine does. Memory is the peak of the "
+        "processes and depend less on what else the machine does. Memory is the peak of the "
         "process tree, shared pages counted once.\n\n" + table([*TIMED, *BESIDE], rows)
     )
 
@@ -140,7 +140,7 @@ def start(kept: Mapping[str, dict], peers: Sequence[str]) -> str:
     loaded = [run["stages"]["import"] for run in kept["epochs"]["silverprint"]]
     rounds = len(kept["start"]["silverprint"]["import"])
     return (
-        f"### Installed, imported, asked\n\n{rounds} rounds, interleaved, each a fresh process; "
+        f"### Installed, imported, asked\n\nn = {rounds}, interleaved, each a fresh process; "
         "the disk was warm. `import silverprint` puts off what training needs, which takes "
         f"{spread(loaded, 2)} s more when it trains; to predict only, `pip install silverprint` "
         f"brings {lean:,.0f} MB. The first answer counts from the start of the process to the "

@@ -9,7 +9,7 @@ from pathlib import Path
 from venvs import HERE, HUB, python
 from watch import watched
 
-LIMIT = 1500.0  # seconds
+LIMIT = 3600.0  # seconds
 
 
 def environment(home: Path) -> dict[str, str]:
