@@ -6,7 +6,8 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from common import machine, percent, spread, table
+import common
+from common import machine, percent, table
 
 LITE0 = "EfficientNet-Lite0, ImageNet weights"
 NETWORKS = {
@@ -50,6 +51,12 @@ def render(kept: Mapping[str, dict], peers: Sequence[str]) -> str:
     if "accuracy" not in kept:
         written.append(NO_COURSE)
     return "\n\n".join([HEAD, *written, "### Versions", versions(kept, peers)]) + "\n"
+
+
+def spread(values: Sequence[float], digits: int = 1) -> str:
+    """Write the median with least and most, or the only value."""
+    one = len(values) == 1
+    return f"{values[0]:,.{digits}f}" if one else common.spread(values, digits)
 
 
 def shown(peer: str) -> str:
