@@ -17,10 +17,10 @@ QUIET = --quiet --quiet --no-input --disable-pip-version-check
 PINS = torch==2.15.0 torchvision==0.29.2
 SUITABLE = import sys; sys.exit(sys.version_info[:2] not in ((3, 11), (3, 12)))
 
-.PHONY: help setup demo test test-all check format bench lock clean
+.PHONY: help setup demo test test-all check format bench bench-peers lock clean
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
 
 setup: $(STAMP) ## make .venv with the locked packages (PYTHON=python3.12 chooses which Python)
 
@@ -84,6 +84,9 @@ format: $(STAMP) ## mend what can be mended, and format
 
 bench: $(STAMP) ## measure against peers
 	$(BIN)/python benchmarks/run.py
+
+bench-peers: $(STAMP) ## the same job in fastai, Keras, Ultralytics, timm and AutoGluon (13 GB of venvs)
+	$(BIN)/python benchmarks/peers/run.py
 
 lock: ## write requirements.lock again, keeping versions that still fit (UPGRADE=--upgrade: the newest)
 	@tools=`mktemp -d` && trap 'rm -rf "$$tools"' EXIT && trap 'exit 1' INT TERM && \
