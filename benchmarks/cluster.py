@@ -25,7 +25,7 @@ from PIL import Image
 
 STORE = 200 * 2**20
 RAY = {"RAY_USAGE_STATS_ENABLED": "0", "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
-       "RAY_worker_niceness": "0"}  # fmt: skip
+       "RAY_AUTH_MODE": "disabled", "RAY_worker_niceness": "0"}  # fmt: skip
 
 
 def main() -> None:
