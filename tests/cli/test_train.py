@@ -385,7 +385,7 @@ def test_control_c_exits_with_130_and_leaves_nothing(photos, tmp_path) -> None:
     assert process.returncode == 130, err
     assert out == ""
     assert "Traceback" not in err
-    assert "error: stopped; what is done is kept" in err
+    assert "error: stopped; what is finished is kept" in err
     assert names_in(tmp_path) == ["photos"]
 
 
