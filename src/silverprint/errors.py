@@ -39,6 +39,10 @@ class ImageError(SilverprintError):
         return type(self), (self.file, self.reason)
 
 
+class RefusedError(Exception):
+    """A reason why a picture is refused; who knows the picture's name makes an ImageError of it."""
+
+
 class DataError(SilverprintError):
     """A dataset's layout, labels or splits are not usable."""
 

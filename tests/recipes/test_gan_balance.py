@@ -112,7 +112,7 @@ def test_a_discriminator_that_learns_by_heart_is_told(tmp_path: Path) -> None:
 
     pair.generator.forward = make  # type: ignore[method-assign]
     state = recipe._state(pair, 32, 0, settings, tmp_path, fabric)
-    recipe._set_rates(state.optimiser, settings, 0, 100)
+    recipe.set_learning_rate(state, settings.learning_rate, settings.epochs)
     real = torch.as_tensor(data.pixels).float() / 255
     for _ in range(60):
         recipe.teach_discriminator(pair, state, real, None, torch.randn(32, 6), settings)

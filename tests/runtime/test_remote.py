@@ -9,9 +9,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from silverprint.errors import DataError, ImageError
+from silverprint.errors import DataError, ImageError, RefusedError
 from silverprint.runtime import remote
-from silverprint.runtime.formats import RefusedError
 from silverprint.runtime.images import decode
 
 

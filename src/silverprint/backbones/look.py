@@ -35,8 +35,7 @@ from silverprint.backbones.verify import (
     verify_engine,
 )
 from silverprint.data.table import Source
-from silverprint.errors import BackboneError, ImageError
-from silverprint.runtime.formats import RefusedError
+from silverprint.errors import BackboneError, ImageError, RefusedError
 from silverprint.runtime.images import MAX_BYTES, decode, read_file
 from silverprint.runtime.preprocessing import Preprocessing
 

@@ -13,8 +13,7 @@ from urllib.parse import SplitResult, parse_qs, urlencode, urlsplit
 import numpy as np
 from numpy.typing import NDArray
 
-from silverprint.errors import ImageError, ServerError
-from silverprint.runtime.formats import RefusedError
+from silverprint.errors import ImageError, RefusedError, ServerError
 from silverprint.runtime.images import read_file
 from silverprint.runtime.predictor import CHUNK, Picture, Prediction
 

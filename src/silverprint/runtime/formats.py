@@ -22,6 +22,8 @@ from PIL import (
     WebPImagePlugin,
 )
 
+from silverprint.errors import RefusedError
+
 MAX_SCANS = 500  # a progressive JPEG has about 10; each costs a pass over all its pixels
 
 TRUNCATED = "is truncated: the file ends before the picture does; get the file again"
@@ -58,10 +60,6 @@ _REFUSED_FORMATS = {
     b"\x1f\x8b": "a gzip archive",
     b"\x1aE\xdf\xa3": "a video",
 }
-
-
-class RefusedError(Exception):
-    """A reason why a picture is refused; `decode` adds the picture's name."""
 
 
 def check_size(width: int, height: int, max_pixels: int) -> None:

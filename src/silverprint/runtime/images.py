@@ -25,10 +25,9 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from silverprint.errors import ImageError
+from silverprint.errors import ImageError, RefusedError
 from silverprint.runtime.formats import (
     TRUNCATED,
-    RefusedError,
     check_size,
     open_picture,
     scale_16_bit,

@@ -13,8 +13,7 @@ from collections.abc import Iterable
 from importlib import import_module
 from typing import Any
 
-from silverprint.errors import DataError
-from silverprint.runtime.formats import RefusedError
+from silverprint.errors import DataError, RefusedError
 
 ADDRESS = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+://")  # two letters at least: C:// is a drive
 WEB = ("http", "https")

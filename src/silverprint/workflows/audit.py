@@ -24,10 +24,9 @@ from silverprint.data.audit.quality import imbalances, poor_pictures, unlike_oth
 from silverprint.data.conventions import first_few
 from silverprint.data.splits import folds
 from silverprint.data.table import Dataset, Source
-from silverprint.errors import DataError, ImageError
+from silverprint.errors import DataError, ImageError, RefusedError
 from silverprint.models.stacked_heads import HeadConfig
 from silverprint.recipes.heads import FitSettings, HeadData, Link, cross_validate_heads
-from silverprint.runtime.formats import RefusedError
 from silverprint.runtime.images import read_file
 from silverprint.runtime.paths import cache_folder
 from silverprint.training.metrics import sigmoid, softmax

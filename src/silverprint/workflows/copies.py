@@ -20,8 +20,7 @@ from silverprint.data.audit.facts import SIDE, thumbnail
 from silverprint.data.audit.similar import alike_pairs
 from silverprint.data.conventions import counted, first_few
 from silverprint.data.table import SPLITS, Dataset, Source
-from silverprint.errors import ImageError
-from silverprint.runtime.formats import RefusedError
+from silverprint.errors import ImageError, RefusedError
 from silverprint.runtime.images import read_file
 
 Thumbnails = Callable[[NDArray[np.int64]], NDArray[np.uint8]]
