@@ -43,7 +43,8 @@ def main() -> None:
             *the_driver_is_killed(folder, photos),
         ]
     print("## A cluster of two nodes, on one machine\n")
-    print(f"`python benchmarks/cluster.py {given.photos or ''}`, load {os.getloadavg()[0]:.1f}.\n")
+    words = given.photos.name if given.photos else f"{given.pictures:,} generated pictures"
+    print(f"`cluster.py`, {words}, load {os.getloadavg()[0]:.1f}.\n")
     print("| what | found |\n|---|---|")
     for what, found in lines:
         print(f"| {what} | {found} |")

@@ -282,6 +282,17 @@ def text(data: Path, rounds: int, _: Path) -> str:
     return "## A character model's speed\n\n" + timed([*command, "--rounds", str(rounds)])[1]
 
 
+def scale(_: Path, __: int, folder: Path) -> str:
+    """Whether a picture costs the same, whatever came before it."""
+    command = [sys.executable, HERE / "scale.py", "--pictures", "5000,100000", "--folder", folder]
+    return timed(command)[1]
+
+
+def cluster(_: Path, __: int, ___: Path) -> str:
+    """Two Ray nodes against one machine, with kills."""
+    return timed([sys.executable, HERE / "cluster.py"])[1]
+
+
 SECTIONS = {
     "extraction": extraction,
     "training": training,
@@ -304,6 +315,8 @@ SECTIONS = {
     "door": door,
     "autoencoders": autoencoders,
     "text": text,
+    "scale": scale,
+    "cluster": cluster,
     **networks.SECTIONS,
 }
 
