@@ -120,6 +120,7 @@ def test_help_is_light() -> None:
     imported = {line.rpartition("|")[2].strip().partition(".")[0]
                 for line in shown.stderr.splitlines()}  # fmt: skip
     assert "silverprint" in imported
+    assert imported & {"numpy", "PIL"} == set()
     assert imported & HEAVY == set()
 
 

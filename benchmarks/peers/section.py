@@ -50,7 +50,7 @@ def render(kept: Mapping[str, dict], peers: Sequence[str]) -> str:
     ]
     if "accuracy" not in kept:
         written.append(NO_COURSE)
-    return "\n\n".join([HEAD, *written, "### Versions", versions(kept, peers)]) + "\n"
+    return "\n\n".join([HEAD, *written, "### Versions", versions(kept, peers), TERMS]) + "\n"
 
 
 def spread(values: Sequence[float], digits: int = 1) -> str:
@@ -182,6 +182,10 @@ def versions(kept: Mapping[str, dict], peers: Sequence[str]) -> str:
 
 
 WRITERS = {"epochs": epochs, "accuracy": accuracy, "start": start, "files": files}
+TERMS = """AutoGluon asks for torch 2.13.0 and timm 1.0.3 of its own accord; Keras reads pictures
+with Pillow, which its size includes. AutoGluon takes a table of files, so that `Thumbs.db` is in
+it is our job's doing: it lists all that lies in a folder. The runs on awkward files are forked
+from one process that has done its imports."""
 NO_COURSE = (
     "### To the accuracy of our default run\n\nNot measured: `--parts accuracy` takes half an hour "
     "of a quiet machine. No tool can be there before the end of its first epoch, above."

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from silverprint.cli.common import numbers, pairs, print_json, settings_of
-from silverprint.data.conventions import counted
 
 if TYPE_CHECKING:
     from silverprint.workflows.stylize import Stylized
@@ -85,6 +84,8 @@ def _given(values: dict[str, object]) -> dict[str, object]:
 
 
 def _print(found: "Stylized") -> None:
+    from silverprint.data.conventions import counted
+
     result, record = found.result, found.record
     for notice in record["notices"]:
         typer.echo(f"note: {notice}")
