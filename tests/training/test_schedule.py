@@ -22,7 +22,7 @@ def test_warm_up_then_half_a_cosine() -> None:
 def test_a_step_of_an_epoch_is_one_of_the_whole_run() -> None:
     groups = [{}, {"highest": 0.5}]
     optimiser = SimpleNamespace(param_groups=groups)
-    state = SimpleNamespace(losses=[0.0] * 10, epoch=1, step=5, optimiser=optimiser)
+    state = SimpleNamespace(steps=10, epoch=1, step=5, optimiser=optimiser)
     factor = learning_rate_factor(15, 40, warm_up=8, shape="linear")
     assert set_learning_rate(state, 2.0, 4, warm_up=0.2, shape="linear") == factor * 2
     assert [group["lr"] for group in groups] == [factor * 2, factor * 0.5]

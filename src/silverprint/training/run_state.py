@@ -43,6 +43,7 @@ class RunState:
         best_epoch: from 1; 0 before there is one, or while the network it began with is the best.
         best_key: what was the least so far.
         curves: measures by epoch.
+        steps: of an epoch.
     """
 
     folder: Path
@@ -61,6 +62,10 @@ class RunState:
     best_key: tuple[float, ...] = ()
     curves: dict[str, list[float]] = field(default_factory=dict)
     saved: float = field(default_factory=time.monotonic)
+    steps: int = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.steps = len(self.losses)  # asking a tensor at every step would show in small networks
 
     def take_up(self) -> None:
         """Go on from the last checkpoint, where there is one.
@@ -123,7 +128,7 @@ class RunState:
 
         At the end of an epoch it does not: its measures are still to come.
         """
-        if self.step == len(self.losses):
+        if self.step == self.steps:
             return
         late = time.monotonic() - self.saved > SECONDS_BETWEEN_CHECKPOINTS
         if self.fabric.broadcast(late) if self.fabric.world_size > 1 else late:

@@ -21,8 +21,8 @@ def set_learning_rate(
         warm_up: share of all steps in which the rate rises.
         shape: of its fall.
     """
-    steps = len(state.losses) * epochs
-    done = len(state.losses) * state.epoch + state.step
+    steps = state.steps * epochs
+    done = state.steps * state.epoch + state.step
     factor = learning_rate_factor(done, steps, warm_up=round(warm_up * steps), shape=shape)
     for group in state.optimiser.param_groups:
         group["lr"] = factor * group.get("highest", highest)
