@@ -17,7 +17,7 @@ QUIET = --quiet --quiet --no-input --disable-pip-version-check
 PINS = torch==2.15.0 torchvision==0.29.2
 SUITABLE = import sys; sys.exit(sys.version_info[:2] not in ((3, 11), (3, 12)))
 
-.PHONY: help setup demo test test-all check format bench bench-peers lock clean
+.PHONY: help setup demo test test-all check format bench bench-peers lessons lessons-full lock clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
@@ -88,12 +88,18 @@ bench: $(STAMP) ## measure against peers
 bench-peers: $(STAMP) ## the same job in fastai, Keras, Ultralytics, timm and AutoGluon (13 GB of venvs)
 	$(BIN)/python benchmarks/peers/run.py
 
+lessons: $(STAMP) ## run every lesson, small and quick
+	$(BIN)/python lessons/run.py
+
+lessons-full: $(STAMP) ## run every lesson at full size and keep what it shows
+	$(BIN)/python lessons/run.py --full
+
 lock: ## write requirements.lock again, keeping versions that still fit (UPGRADE=--upgrade: the newest)
 	@tools=`mktemp -d` && trap 'rm -rf "$$tools"' EXIT && trap 'exit 1' INT TERM && \
 	$(PYTHON) -m venv "$$tools" && \
 	"$$tools/bin/python" -m pip install $(QUIET) uv && \
 	printf '%s\n' $(PINS) > "$$tools/pins.txt" && \
-	"$$tools/bin/uv" pip compile pyproject.toml --quiet --extra train --extra tune --extra lite --extra cluster --group dev \
+	"$$tools/bin/uv" pip compile pyproject.toml --quiet --extra train --extra tune --extra lite --extra cluster --extra lessons --group dev \
 		--universal --python-version 3.11 -c "$$tools/pins.txt" --no-annotate --no-header \
 		$(UPGRADE) -o requirements.lock
 	@echo "requirements.lock is written; look at what changed, then make setup test-all"

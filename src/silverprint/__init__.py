@@ -23,6 +23,7 @@ if TYPE_CHECKING:
         generate,
         list_backbones,
         load,
+        pixels,
         stylize,
         train,
         write,
@@ -55,6 +56,7 @@ _HOMES = {
         "generate",
         "list_backbones",
         "load",
+        "pixels",
         "stylize",
         "train",
         "write",
@@ -84,6 +86,7 @@ _HOMES = {
 __all__ = [  # noqa: RUF022 - in the order a reader meets them
     "__version__",
     "read",
+    "pixels",
     "train",
     "load",
     "audit",

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, cast, overload
 
 from silverprint.data.read import read
-from silverprint.data.table import Dataset
+from silverprint.data.table import Dataset, Split
 from silverprint.errors import ConfigError, ImageError, closest
 from silverprint.export.bundle import writing_bundle
 from silverprint.runtime.bundle import Bundle
@@ -20,6 +20,9 @@ from silverprint.workflows.evaluate import evaluate_bundle
 from silverprint.workflows.predict import open_bundle
 
 if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
     from silverprint.runtime.generative import GenerativeBundle
     from silverprint.runtime.preprocessing import Fit
     from silverprint.runtime.text import TextModel
@@ -184,6 +187,35 @@ def load(
         ConfigError: a share is outside its range, or the bundle cannot tell.
     """
     return Model(open_bundle(bundle), accept, coverage)
+
+
+def pixels(
+    data: Dataset | str | PathLike[str],
+    split: Split | None = None,
+    *,
+    size: int | None = None,
+    fit: "Fit" = "pad",
+) -> "tuple[NDArray[np.uint8], NDArray[Any]]":
+    """Read pictures and their labels as two arrays, for a network of your own.
+
+    Args:
+        data: what `read` gives, or what it takes.
+        split: "train", "validation" or "test"; None for all pictures.
+        size: side of the pictures in pixels; None for their own, at most 64.
+        fit: how a picture becomes square: "pad", "crop" or "squash".
+
+    Returns:
+        (n, C, S, S) values of 0 to 255, C being 1 where no picture has colour, else 3; and the
+        labels, (n,) or, of several a picture, (n, classes) of 0 and 1. Pictures that cannot be read
+        are left out, and a warning names them.
+
+    Raises:
+        SilverprintError: an input is wrong, or no picture can be read.
+    """
+    from silverprint.workflows.networks import read_pixels
+
+    dataset = data if isinstance(data, Dataset) else read(data)
+    return read_pixels(dataset, split, size, fit)
 
 
 def audit(data: Dataset | str | PathLike[str], *, quiet: bool = False, **settings: Any) -> "Audit":

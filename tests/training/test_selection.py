@@ -64,8 +64,8 @@ def test_lengths_of_features_do_not_count() -> None:
 def test_any_input_gives_each_picture_at_most_once(count, wanted, classes, known, same, seed):
     random = np.random.default_rng(seed)
     probabilities = random.dirichlet(np.ones(classes), count).astype(np.float32)
-    # Not five features: OpenBLAS 0.3.31 (AVX-512) then reads what lies on the stack beside them, and
-    # may say "invalid value" of products that are right.
+    # Not five features: OpenBLAS 0.3.31 (AVX-512) then reads what lies on the stack beside them,
+    # and may say "invalid value" of products that are right.
     features = random.normal(size=(count, 6)).astype(np.float32)
     if same:  # all alike, and nothing seen in them, and sure of all
         features[:] = 0

@@ -6,6 +6,7 @@ once the bundle is written.
 """
 
 import os
+import warnings
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -19,10 +20,11 @@ from silverprint.backbones.look import Look
 from silverprint.backbones.prepare import write_network
 from silverprint.backbones.registry import BackboneChoice
 from silverprint.backbones.verify import PICTURES, verify_network
-from silverprint.data.table import Dataset, Split
-from silverprint.errors import DataError, ImageError
+from silverprint.data.conventions import counted
+from silverprint.data.table import SPLITS, Dataset, Split
+from silverprint.errors import ConfigError, DataError, ImageError
 from silverprint.runtime.images import decode
-from silverprint.runtime.preprocessing import Preprocessing
+from silverprint.runtime.preprocessing import Fit, Preprocessing
 from silverprint.training.pixels import PixelData
 from silverprint.training.progress import Progress
 from silverprint.workflows.processes import main_process
@@ -95,6 +97,29 @@ def read_small(
         chosen = readable.rows(split)
         parts[split] = PixelData(pixels.values[chosen], targets_of(run, chosen))
     return run, parts
+
+
+def read_pixels(
+    dataset: Dataset, split: Split | None, size: int | None, fit: Fit
+) -> tuple[NDArray[np.uint8], NDArray[Any]]:
+    """Read the pictures of a split, or all; return their pixels and labels, see `api.pixels`."""
+    from silverprint.training.pixels import is_grey, load_pixels
+
+    if split is not None and split not in SPLITS:
+        raise ConfigError(f"split must be one of {', '.join(SPLITS)}; got {split!r}.")
+    every = np.arange(len(dataset))
+    rows = every if split is None else dataset.rows(split)
+    preprocessing = Preprocessing(natural_size(dataset) if size is None else size, fit)
+    found = load_pixels(dataset, preprocessing, rows, channels=1 if is_grey(dataset, every) else 3)
+    where = dataset.name if split is None else f"the {split} split of {dataset.name}"
+    if not len(found.rows):
+        first = "".join(f"; {name}: {reason}" for name, reason in found.refused[:1])
+        raise DataError(f"{where} has no picture that can be read{first}.")
+    if found.refused:
+        named = "; ".join(f"{name}: {reason}" for name, reason in found.refused[:5])
+        count = counted(len(found.refused), "picture")
+        warnings.warn(f"{count} of {where} left out: {named}.", stacklevel=3)
+    return found.values, dataset.labels[found.rows]
 
 
 def train_small(
