@@ -66,3 +66,12 @@ def test_files_below_a_folder_are_paths_wherever_they_are_taken() -> None:
     assert list(taken.take(np.array([1])).sources) == [paths[0]]
     with pytest.raises(IndexError):
         files[3]
+
+
+def test_a_dataset_is_shown_in_a_line_however_many_pictures_it_has() -> None:
+    labels, splits = np.array([0, 1, 0]), np.array([0, 0, 2], np.int8)
+    dataset = Dataset(
+        "pets", ("cat", "dog"), [np.zeros((9, 9), np.uint8)] * 3, "123", labels, splits
+    )
+    assert repr(dataset) == "<Dataset 'pets': 2 train, 1 test pictures of 2 classes>"
+    assert repr(dataset.take(np.array([], int))) == "<Dataset 'pets': no pictures of 2 classes>"

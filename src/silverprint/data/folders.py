@@ -1,7 +1,7 @@
 """Class folders (photos/cat/1.jpg), alone or inside train, validation and test folders."""
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -63,14 +63,16 @@ class Leftovers:
 def is_class_layout(root: Path) -> bool:
     """Say whether a folder looks like this layout: two class folders, or splits holding some."""
     folders = subfolders(root)
-    splits = splits_among(folders, root)
+    splits = _splits_of(folders, root)
     if splits:
         return any(subfolders(root / name) for name in splits)
     return len(folders) > 1
 
 
-def splits_among(folders: Sequence[str], root: Path) -> dict[str, Split]:
-    """Return which of the folders are splits; none where they are classes.
+def splits_among(
+    folders: Sequence[str], root: Path | str, holds_folders: Callable[[str], bool]
+) -> dict[str, Split]:
+    """Return which of the folders at `root` are splits; none where they are classes.
 
     A class may be called "train", among cars and buses. So the folders are splits where every one
     is, or where train stands beside another split and itself holds folders.
@@ -81,7 +83,7 @@ def splits_among(folders: Sequence[str], root: Path) -> dict[str, Split]:
     named = {name: split for name in folders if (split := split_named(name))}
     if len(named) < len(folders):
         training = [name for name, split in named.items() if split == "train"]
-        if len(named) < 2 or not training or not subfolders(root / training[0]):
+        if len(named) < 2 or not training or not holds_folders(training[0]):
             return {}
     for split in set(named.values()):
         same = [name for name in named if named[name] == split]
@@ -91,6 +93,10 @@ def splits_among(folders: Sequence[str], root: Path) -> dict[str, Split]:
                 "Put their pictures together in one."
             )
     return named
+
+
+def _splits_of(folders: Sequence[str], root: Path) -> dict[str, Split]:
+    return splits_among(folders, root, lambda name: bool(subfolders(root / name)))
 
 
 def subfolders(folder: Path) -> list[str]:
@@ -136,7 +142,7 @@ def read_folders(root: Path, split: Split) -> Dataset:
             names += found
             codes += [codes_by_label[label]] * len(found)
             splits += [SPLITS.index(level.split)] * len(found)
-    _refuse_splits_inside(root, left.nested)
+    refuse_splits_inside(root, left.nested)
     if not names:
         raise DataError(_nothing_found(root, labels, left))
     return assemble(
@@ -153,7 +159,7 @@ def read_folders(root: Path, split: Split) -> Dataset:
 def _levels(root: Path, split: Split, left: Leftovers) -> list[Level]:
     """Return the class folders, split by split."""
     folders = _folders_of_level(root, "", left)
-    splits = splits_among(folders, root)
+    splits = _splits_of(folders, root)
     if not splits:
         return [Level(split, "", folders)]
     left.beside.extend(name for name in folders if name not in splits)
@@ -201,7 +207,7 @@ def _pictures(root: Path, prefix: str, label: str, left: Leftovers) -> Iterator[
                 yield name
 
 
-def _refuse_splits_inside(root: Path, nested: Sequence[str]) -> None:
+def refuse_splits_inside(root: Path | str, nested: Sequence[str]) -> None:
     """Refuse photos/cat/train and photos/cat/test: read as one class, they would mix the splits.
 
     Raises:
@@ -217,7 +223,7 @@ def _refuse_splits_inside(root: Path, nested: Sequence[str]) -> None:
             raise DataError(
                 f"{root}: {parent} was taken for a class, but holds the split folders "
                 f"{' and '.join(sorted(named.values()))}. Splits go outside and classes inside, as "
-                f"in train/cat; or pass the folder {root / parent} itself."
+                f"in train/cat; or pass the folder {root}/{parent} itself."
             )
 
 

@@ -10,8 +10,10 @@ from silverprint.data.layouts import read_path
 from silverprint.data.manifest_rows import Columns
 from silverprint.data.named import read_named
 from silverprint.data.registry import NAMED
+from silverprint.data.stores import read_store
 from silverprint.data.table import SPLITS, Dataset, Split
 from silverprint.errors import ConfigError, DataError, closest
+from silverprint.runtime.remote import is_address
 
 
 def read(
@@ -28,7 +30,8 @@ def read(
     """Read a folder, a file, or a named dataset; the layout is detected.
 
     Args:
-        source: a path, or a name that `list_datasets` gives. A path that exists wins over a name.
+        source: a path, the address of class folders (s3://bucket/photos), or a name that
+            `list_datasets` gives. A path that exists wins over a name.
         split: what the pictures are where no folder, no file name in a folder and no column says
             it; train if None.
         data_dir: where named datasets lie and are downloaded to; if None the folder that
@@ -51,6 +54,9 @@ def read(
         raise ConfigError(f"split is train, validation or test, not {split!r}.")
     text = os.fspath(source)
     name = text.casefold()
+    if is_address(text):
+        found = read_store(text, split or "train")
+        return found if class_names is None else _called(found, class_names)
     # Absolute, so that a later change of folder does no harm; resolve() would follow links. Path's
     # own methods raise where a name is too long or a user unknown.
     path = Path(os.path.abspath(os.path.expanduser(text)))  # noqa: PTH100, PTH111

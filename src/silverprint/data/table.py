@@ -87,6 +87,11 @@ class Dataset:
     def __len__(self) -> int:
         return len(self.sources)
 
+    def __repr__(self) -> str:
+        counts = [f"{len(self.rows(split)):,} {split}" for split in SPLITS if self.has(split)]
+        told = ", ".join(counts) or "no"
+        return f"<Dataset {self.name!r}: {told} pictures of {len(self.classes):,} classes>"
+
     def rows(self, split: Split) -> NDArray[np.int64]:
         """Return the row numbers of one split, in order."""
         return np.flatnonzero(self.splits == SPLITS.index(split))

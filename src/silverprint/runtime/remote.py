@@ -53,7 +53,7 @@ def fetch(address: str, most: int) -> bytes:
     except RefusedError:
         raise
     except Exception as error:  # each store raises errors of its own
-        raise RefusedError(f"cannot be fetched: {_words(error)}") from None
+        raise RefusedError(f"cannot be fetched: {words(error)}") from None
 
 
 def scheme_of(address: str) -> str:
@@ -75,9 +75,9 @@ def open_store(address: str) -> tuple[Any, str]:
     try:
         found: tuple[Any, str] = fsspec.url_to_fs(address)
     except ImportError as error:  # fsspec says which package
-        raise DataError(f"{scheme}:// needs another package: {_words(error)}") from None
+        raise DataError(f"{scheme}:// needs another package: {words(error)}") from None
     except ValueError as error:
-        raise DataError(f"{scheme}:// is no kind of address known here: {_words(error)}") from None
+        raise DataError(f"{scheme}:// is no kind of address known here: {words(error)}") from None
     return found
 
 
@@ -106,9 +106,9 @@ def _from_web(address: str, most: int) -> bytes:
             if passing not in PASSING:
                 break
         except (OSError, http.client.HTTPException) as error:
-            problem = _words(error)
+            problem = words(error)
         except ValueError as error:  # no address at all
-            problem = _words(error)
+            problem = words(error)
             break
         if pause is not None:
             time.sleep(pause)
@@ -138,7 +138,8 @@ def _within(content: bytes, most: int) -> bytes:
     return content
 
 
-def _words(error: BaseException) -> str:
+def words(error: BaseException) -> str:
+    """Return what went wrong in one line."""
     reason = getattr(error, "reason", None)  # urllib wraps what happened
     text = " ".join(str(reason if reason is not None else error).split())
     return text or type(error).__name__
