@@ -50,6 +50,7 @@ def test_train_without_splits(cli, photos, tmp_path) -> None:
     assert result["bundle"] == str(tmp_path / "b")
     assert result["classes"] == ["cat", "dog", "emu"]
     assert (result["looked"], result["pictures"], result["refused"]) == (36, 36, [])
+    assert manifest(tmp_path / "b")["training"]["looked"] == 36
     assert set(result["metrics"]) == {"validation"}
     assert result["metrics"]["validation"]["cross_validated"] == 5
     assert result["metrics"]["validation"]["accuracy"] > 0.9

@@ -6,8 +6,9 @@ from typing import Any, Literal, get_args
 from silverprint.errors import ConfigError
 from silverprint.models.shapes import Enlarging, Kind
 from silverprint.runtime.noise import Noise, check_noise
+from silverprint.training import choices
 from silverprint.training.checks import Range, check_fields
-from silverprint.training.choices import ABOVE_0, Device, Precision
+from silverprint.training.choices import Device, Precision
 from silverprint.training.schedule import Shape
 
 Loss = Literal["mse", "bce", "l1"]
@@ -81,22 +82,14 @@ class AutoencoderSettings:
 
 
 CHOICES: dict[str, tuple[Any, ...]] = {
+    **choices.CHOICES,
     "kind": get_args(Kind),
     "enlarging": get_args(Enlarging),
     "loss": get_args(Loss),
-    "schedule": get_args(Shape),
-    "precision": get_args(Precision),
-    "device": get_args(Device),
 }
 RANGES: dict[str, Range] = {
+    **choices.RANGES,
     "code_size": (int, 1, 65536, "1..65536"),
     "widths": (int, 1, 4096, "1..4096"),
-    "epochs": (int, 1, 100_000, "1..100000"),
     "batch_size": (int, 2, 1_000_000, "2..1000000"),
-    "learning_rate": (float, ABOVE_0, 100, "0..100, 0 excluded"),
-    "weight_decay": (float, 0, 10, "0..10"),
-    "warm_up": (float, 0, 1, "0..1"),
-    "clip": (float, ABOVE_0, 1e6, "0..1000000, 0 excluded"),
-    "patience": (int, 1, 100_000, "1..100000"),
-    "seed": (int, 0, 2**31 - 1, "0..2147483647"),
 }

@@ -1,10 +1,10 @@
 """How to train a character model: every field is an option of `write train`."""
 
 from dataclasses import dataclass
-from typing import Any, get_args
 
+from silverprint.training import choices
 from silverprint.training.checks import Range, check_fields
-from silverprint.training.choices import ABOVE_0, Device, Precision
+from silverprint.training.choices import Device, Precision
 from silverprint.training.schedule import Shape
 
 
@@ -59,29 +59,17 @@ class TextSettings:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        check_fields(self, CHOICES, RANGES)
+        check_fields(self, choices.CHOICES, RANGES)
 
 
-CHOICES: dict[str, tuple[Any, ...]] = {
-    "schedule": get_args(Shape),
-    "precision": get_args(Precision),
-    "device": get_args(Device),
-}
 RANGES: dict[str, Range] = {
+    **choices.RANGES,
     "width": (int, 1, 16384, "1..16384"),
     "layers": (int, 1, 32, "1..32"),
-    "dropout": (float, 0, 0.99, "0..0.99"),
     "embedding": (int, 0, 16384, "0..16384"),
-    "epochs": (int, 1, 100_000, "1..100000"),
     "batch_size": (int, 1, 65536, "1..65536"),
     "length": (int, 1, 65536, "1..65536"),
     "forget": (float, 0, 1, "0..1"),
-    "learning_rate": (float, ABOVE_0, 100, "0..100, 0 excluded"),
-    "warm_up": (float, 0, 1, "0..1"),
-    "weight_decay": (float, 0, 10, "0..10"),
-    "clip": (float, ABOVE_0, 1e6, "0..1000000, 0 excluded"),
     "cell_penalty": (float, 0, 1e6, "0..1000000"),
-    "patience": (int, 1, 100_000, "1..100000"),
     "held_out": (float, 0.001, 0.9, "0.001..0.9"),
-    "seed": (int, 0, 2**31 - 1, "0..2147483647"),
 }

@@ -1,11 +1,12 @@
 """How to fine-tune a pretrained network: every field is an option of `train --finetune`."""
 
 from dataclasses import dataclass
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
 from silverprint.data.policies import find_policy
 from silverprint.errors import ConfigError
 from silverprint.models.thawing import Unfreeze
+from silverprint.training import choices
 from silverprint.training.checks import Range, check_fields, is_kind
 from silverprint.training.choices import ABOVE_0, Device, Precision
 from silverprint.training.losses import ClassWeights
@@ -77,26 +78,17 @@ class FinetuneSettings:
             find_policy(self.augment)
 
 
-CHOICES: dict[str, tuple[str, ...]] = {
+CHOICES: dict[str, tuple[Any, ...]] = {
+    **choices.CHOICES,
     "metric": get_args(Metric),
-    "precision": get_args(Precision),
-    "device": get_args(Device),
     "class_weights": get_args(ClassWeights),
 }
 RANGES: dict[str, Range] = {
-    "epochs": (int, 1, 100_000, "1..100000"),
+    **choices.RANGES,
     "learning_rate": (float, ABOVE_0, 10, "0..10, 0 excluded"),
     "stage_factor": (float, ABOVE_0, 1, "0..1, 0 excluded"),
     "head_learning_rate": (float, 0, 10, "0..10"),
     "batch_size": (int, 1, 65536, "1..65536"),
-    "weight_decay": (float, 0, 10, "0..10"),
-    "dropout": (float, 0, 0.99, "0..0.99"),
-    "label_smoothing": (float, 0, 0.99, "0..0.99"),
     "views": (int, 1, 1000, "1..1000"),
-    "warm_up": (float, 0, 1, "0..1"),
     "average": (float, 0, 0.99999, "0..0.99999"),
-    "clip": (float, ABOVE_0, 1e6, "0..1000000, 0 excluded"),
-    "accumulate": (int, 1, 65536, "1..65536"),
-    "patience": (int, 1, 100_000, "1..100000"),
-    "seed": (int, 0, 2**31 - 1, "0..2147483647"),
 }

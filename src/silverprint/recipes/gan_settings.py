@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
 from silverprint.models.shapes import UPSAMPLINGS, Upsampling
+from silverprint.training import choices
 from silverprint.training.checks import Range, check_fields
 from silverprint.training.choices import ABOVE_0, Device, Precision
 from silverprint.training.schedule import Shape
@@ -58,15 +59,13 @@ class GanSettings:
 
 
 CHOICES: dict[str, tuple[Any, ...]] = {
+    **choices.CHOICES,
     "upsampling": UPSAMPLINGS,
     "conditional": (True, False),
     "loss": get_args(Loss),
-    "schedule": get_args(Shape),
-    "precision": get_args(Precision),
-    "device": get_args(Device),
 }
 RANGES: dict[str, Range] = {
-    "epochs": (int, 1, 100_000, "1..100000"),
+    **choices.RANGES,
     "batch_size": (int, 2, 65536, "2..65536"),
     "code_size": (int, 1, 4096, "1..4096"),
     "width": (int, 4, 512, "4..512"),
@@ -75,5 +74,4 @@ RANGES: dict[str, Range] = {
     "momentum": (float, 0, 0.999, "0..0.999"),
     "r1": (float, 0, 1000, "0..1000"),
     "average": (float, 0, 0.99999, "0..0.99999"),
-    "seed": (int, 0, 2**31 - 1, "0..2147483647"),
 }

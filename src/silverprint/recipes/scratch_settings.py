@@ -7,8 +7,9 @@ from silverprint.data.policies import find_policy
 from silverprint.errors import ConfigError
 from silverprint.models.catalogue import check_model
 from silverprint.models.network import Initialisation
+from silverprint.training import choices
 from silverprint.training.checks import Range, check_fields
-from silverprint.training.choices import ABOVE_0, Device, Precision
+from silverprint.training.choices import Device, Precision
 from silverprint.training.losses import ClassWeights
 from silverprint.training.schedule import Shape
 
@@ -92,27 +93,16 @@ class ScratchSettings:
 
 
 CHOICES: dict[str, tuple[Any, ...]] = {
+    **choices.CHOICES,
     "batch_norm": (True, False),
     "initialisation": get_args(Initialisation),
     "optimiser": get_args(OptimiserName),
-    "schedule": get_args(Shape),
     "metric": get_args(Metric),
-    "precision": get_args(Precision),
-    "device": get_args(Device),
     "class_weights": get_args(ClassWeights),
 }
 RANGES: dict[str, Range] = {
+    **choices.RANGES,
     "widths": (int, 1, 65536, "1..65536"),
-    "epochs": (int, 1, 100_000, "1..100000"),
     "batch_size": (int, 1, 1_000_000, "1..1000000"),
-    "learning_rate": (float, ABOVE_0, 100, "0..100, 0 excluded"),
-    "weight_decay": (float, 0, 10, "0..10"),
     "l1": (float, 0, 10, "0..10"),
-    "dropout": (float, 0, 0.99, "0..0.99"),
-    "label_smoothing": (float, 0, 0.99, "0..0.99"),
-    "warm_up": (float, 0, 1, "0..1"),
-    "patience": (int, 1, 100_000, "1..100000"),
-    "clip": (float, ABOVE_0, 1e6, "0..1000000, 0 excluded"),
-    "accumulate": (int, 1, 65536, "1..65536"),
-    "seed": (int, 0, 2**31 - 1, "0..2147483647"),
 }

@@ -5,8 +5,9 @@ from typing import Any, Literal, get_args
 
 from silverprint.errors import ConfigError
 from silverprint.models.shapes import Likelihood, Network
+from silverprint.training import choices
 from silverprint.training.checks import Range, check_fields
-from silverprint.training.choices import ABOVE_0, Device, Precision
+from silverprint.training.choices import Device, Precision
 from silverprint.training.schedule import Shape
 
 Prior = Literal["normal", "flow"]
@@ -111,28 +112,20 @@ class Measuring:
 
 
 CHOICES: dict[str, tuple[Any, ...]] = {
+    **choices.CHOICES,
     "network": get_args(Network),
     "likelihood": ("auto", *get_args(Likelihood)),
     "prior": get_args(Prior),
-    "schedule": get_args(Shape),
-    "precision": get_args(Precision),
-    "device": get_args(Device),
 }
 RANGES: dict[str, Range] = {
+    **choices.RANGES,
     "latent": (int, 1, 4096, "1..4096"),
     "widths": (int, 1, 65536, "1..65536"),
     "blocks": (int, 0, 64, "0..64"),
     "couplings": (int, 1, 64, "1..64"),
-    "epochs": (int, 1, 100_000, "1..100000"),
     "batch_size": (int, 1, 1_000_000, "1..1000000"),
-    "learning_rate": (float, ABOVE_0, 100, "0..100, 0 excluded"),
-    "weight_decay": (float, 0, 10, "0..10"),
-    "warm_up": (float, 0, 1, "0..1"),
     "beta": (float, 0, 1000, "0..1000"),
     "beta_warm_up": (float, 0, 1, "0..1"),
     "free_bits": (float, 0, 1000, "0..1000"),
     "samples": (int, 1, 1000, "1..1000"),
-    "patience": (int, 1, 100_000, "1..100000"),
-    "clip": (float, ABOVE_0, 1e6, "0..1000000, 0 excluded"),
-    "seed": (int, 0, 2**31 - 1, "0..2147483647"),
 }

@@ -130,6 +130,7 @@ def describe(run: "Training", seconds: dict[str, float]) -> dict[str, Any]:
             "settings": run.settings.to_json(),
             **run.learned(),
             "cross_validated": run.cross_validated,
+            "looked": run.seen.looked,
             "seconds": {name: round(value, 3) for name, value in seconds.items()},
         },
         "libraries": {name: version(name) for name in LIBRARIES},
