@@ -15,9 +15,10 @@ import pytest
 from silverprint.backbones import engines as module
 from silverprint.backbones import verify
 from silverprint.backbones.engines import ENGINES, _has_bf16, engine_candidates, make_engine
-from silverprint.backbones.look import PictureReader, look
+from silverprint.backbones.look import look
 from silverprint.backbones.prepare import PreparedBackbone
 from silverprint.backbones.quantise import quantise
+from silverprint.backbones.reading import PictureReader
 from silverprint.backbones.verify import EngineRejectedError, mean_cosine, verify_engine
 from silverprint.errors import BackboneError, ConfigError, MissingExtraError
 from silverprint.runtime.paths import cache_folder

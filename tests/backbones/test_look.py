@@ -11,7 +11,8 @@ from PIL import Image
 from silverprint.backbones import look as module
 from silverprint.backbones.cache import trim
 from silverprint.backbones.engines import CPU_BATCH, Engine, batch_of
-from silverprint.backbones.look import WINDOW, Look, PictureReader, join_looks, look
+from silverprint.backbones.look import WINDOW, Look, join_looks, look
+from silverprint.backbones.reading import PictureReader
 from silverprint.backbones.verify import verify_engine
 from silverprint.errors import BackboneError, ConfigError
 from silverprint.runtime.paths import cache_folder

@@ -7,8 +7,9 @@ import pytest
 from PIL import Image
 
 from silverprint.backbones.engines import Engine
-from silverprint.backbones.look import Look, View, look
+from silverprint.backbones.look import Look, look
 from silverprint.backbones.prepare import FACTS, PreparedBackbone
+from silverprint.backbones.reading import View
 from silverprint.backbones.registry import BackboneChoice
 from silverprint.backbones.verify import EngineRejectedError
 from silverprint.cluster import looking

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from silverprint.backbones.look import PictureReader
+from silverprint.backbones.reading import PictureReader
 from silverprint.inspection.heat import (
     EMBER,
     SIGNED,

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from silverprint.backbones.look import PictureReader
+from silverprint.backbones.reading import PictureReader
 from silverprint.data.table import Dataset
 from silverprint.errors import ConfigError
 from silverprint.runtime.preprocessing import Preprocessing

@@ -6,7 +6,6 @@ goes into the cache. No more than WINDOW batches of pictures are in memory.
 
 import hashlib
 import os
-import stat
 import threading
 from collections import deque
 from collections.abc import Callable, Container, Iterator, Sequence
@@ -23,24 +22,22 @@ from numpy.typing import NDArray
 
 from silverprint.backbones.cache import FeatureCache, FeaturesGoneError, beyond_memory
 from silverprint.backbones.engines import Engine, batch_of, engine_candidates, make_engine
-from silverprint.backbones.graphs import preprocess_graph
 from silverprint.backbones.packs import DigestList, digest_table
 from silverprint.backbones.prepare import PreparedBackbone
 from silverprint.backbones.quantise import CALIBRATION_PICTURES, quantise
+from silverprint.backbones.reading import PictureReader, Seen, View
 from silverprint.backbones.stream import FeatureStream
 from silverprint.backbones.verify import (
-    PICTURES,
     EngineRejectedError,
     Probe,
     verify_engine,
 )
 from silverprint.data.table import Source
-from silverprint.errors import BackboneError, ImageError, RefusedError
-from silverprint.runtime.images import MAX_BYTES, decode, read_file
+from silverprint.errors import BackboneError
 from silverprint.runtime.preprocessing import Preprocessing
 
 WINDOW = 4  # batches of decoded pictures that may be in memory
-_Result = TypeVar("_Result")
+T = TypeVar("T")
 CLAIMS = 2**16  # pictures that were run last, of which none is run again
 SAMPLE = 16  # pictures that tell which engine has seen a dataset before
 ATTEMPTS = 3  # to gather features while other runs delete some
@@ -84,18 +81,8 @@ class Look:
         chosen = np.arange(len(self.digests)) if positions is None else positions
         if self.origin is not None:
             return self._features_of_parts(self.origin[chosen])
-        assert self.again is not None
         digests = [self.digests[position] for position in chosen]
-        for _ in range(ATTEMPTS):
-            assert self.cache is not None
-            try:
-                return self.cache.gather(digests)
-            except FeaturesGoneError:  # another run trimmed the cache meanwhile
-                self.cache = self.again().cache
-        raise BackboneError(
-            f"the features of {len(digests):,} pictures vanished from the cache while they were "
-            "needed, or pictures changed; run again, with a larger --cache-limit for all runs."
-        )
+        return self._from_cache(lambda cache: cache.gather(digests), len(digests))
 
     def stream(self, positions: NDArray[np.int64]) -> FeatureStream | None:
         """Return what reads features (n, d) of the rows at these positions from the disk.
@@ -110,16 +97,24 @@ class Look:
             whole = len(numbers) == 1
             return self.parts[numbers[0]].stream(self.origin[positions, 1]) if whole else None
         assert self.cache is not None
-        assert self.again is not None
         if not beyond_memory(len(positions), self.cache.dimension):
             return None
         digests = digest_table(self.digests, positions)
-        try:
-            return self.cache.stream(digests)
-        except FeaturesGoneError:
-            self.cache = self.again().cache
+        return self._from_cache(lambda cache: cache.stream(digests), len(positions))
+
+    def _from_cache(self, read: Callable[[FeatureCache], T], count: int) -> T:
+        """Return what is read from the cache, looking again where another run trimmed it."""
+        assert self.again is not None
+        for _ in range(ATTEMPTS):
             assert self.cache is not None
-            return self.cache.stream(digests)
+            try:
+                return read(self.cache)
+            except FeaturesGoneError:
+                self.cache = self.again().cache
+        raise BackboneError(
+            f"the features of {count:,} pictures vanished from the cache while they were needed, "
+            "or pictures changed; run again, with a larger --cache-limit for all runs."
+        )
 
     def _features_of_parts(self, origin: NDArray[np.int64]) -> NDArray[np.float32]:
         asked = [number for number in range(len(self.parts)) if (origin[:, 0] == number).any()]
@@ -155,30 +150,6 @@ def join_looks(first: Look, *others: Look) -> Look:
         parts=parts,
         origin=np.stack([np.concatenate(numbers), np.concatenate(places)], axis=1)[order],
     )
-
-
-@dataclass(frozen=True, slots=True)
-class Seen:
-    """One picture after the threads: its digest, and its pixels if the cache lacks it."""
-
-    row: int
-    digest: bytes = b""
-    pixels: NDArray[np.uint8] | None = None
-    error: ImageError | None = None
-
-
-@dataclass(frozen=True)
-class View:
-    """A varied look at pictures, which is cached beside the plain one.
-
-    Attributes:
-        name: tells it from all other views; part of the cache's key.
-        change: (3, S, S) uint8 and the digest of the picture's bytes -> (3, S, S) uint8. It must
-            give the same whenever it is called, from any thread.
-    """
-
-    name: str
-    change: Callable[[NDArray[np.uint8], bytes], NDArray[np.uint8]]
 
 
 Passed = tuple[list[Seen], dict[bytes, NDArray[np.float32]]]
@@ -348,72 +319,6 @@ def _familiar_first(
     return {name: caches[name] for name in sorted(caches, key=unfamiliar)}
 
 
-class PictureReader:
-    """Turns sources into pixels with the very graph that ships; safe to call from many threads."""
-
-    def __init__(
-        self,
-        preprocessing: Preprocessing,
-        sources: Sequence[Source],
-        names: Sequence[str],
-        *,
-        view: View | None = None,
-        exact: bool = False,
-    ) -> None:
-        import onnxruntime
-
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = 1
-        options.log_severity_level = 3
-        graph = preprocess_graph(preprocessing).SerializeToString()
-        self.preprocessing = preprocessing
-        self.view, self.exact = view, exact
-        self.sources, self.names = sources, names
-        self._session = onnxruntime.InferenceSession(graph, options, ["CPUExecutionProvider"])
-
-    def see(self, row: int, known: Container[bytes]) -> Seen:
-        """Read one picture; decode it only if the cache does not know its bytes."""
-        try:
-            content, digest = self._content(row)
-            if digest in known:
-                return Seen(row, digest)
-            pixels = self.pixels(content, self.names[row])
-            if self.view is not None:
-                pixels = self.view.change(pixels, digest)
-            return Seen(row, digest, pixels)
-        except ImageError as error:
-            return Seen(row, error=error)
-
-    def digest(self, row: int) -> bytes:
-        """Return the sha256 of a picture's bytes; nothing where it cannot be read."""
-        try:
-            return self._content(row)[1]
-        except ImageError:
-            return b""
-
-    def _content(self, row: int) -> tuple[bytes | NDArray[np.uint8], bytes]:
-        source = self.sources[row]
-        if isinstance(source, np.ndarray):
-            shaped = repr(source.shape).encode() + source.tobytes()
-            return source, hashlib.sha256(shaped).digest()
-        data = _read(source, self.names[row])
-        return data, hashlib.sha256(data).digest()
-
-    def first(self, rows: NDArray[np.int64], most: int = PICTURES) -> NDArray[np.uint8]:
-        """Return pixels (n, 3, S, S) of the first pictures that can be read, n <= most."""
-        seen = (self.see(int(row), ()).pixels for row in rows)
-        found = list(islice((pixels for pixels in seen if pixels is not None), most))
-        size = self.preprocessing.size
-        return np.stack(found) if found else np.zeros((0, 3, size, size), dtype=np.uint8)
-
-    def pixels(self, content: bytes | NDArray[np.uint8], name: str) -> NDArray[np.uint8]:
-        """Return (3, S, S) uint8."""
-        side = None if self.exact else self.preprocessing.decode_side
-        image = decode(content, name=name, min_side=side)
-        result: NDArray[np.uint8] = self._session.run(["pixels"], {"images": image[None]})[0][0]
-        return result
-
-
 class Network:
     """An engine that is made and verified when the first pictures come, and runs each picture once.
 
@@ -497,10 +402,10 @@ def _without_pixels(pictures: Sequence[Seen]) -> list[Seen]:
 
 
 def _in_order(
-    work: Callable[[NDArray[np.int64]], _Result], chunks: Sequence[NDArray[np.int64]], ahead: int
-) -> Iterator[_Result]:
+    work: Callable[[NDArray[np.int64]], T], chunks: Sequence[NDArray[np.int64]], ahead: int
+) -> Iterator[T]:
     """Do the work in threads and yield its results in order, at most `ahead` of them waiting."""
-    waiting: deque[Future[_Result]] = deque()
+    waiting: deque[Future[T]] = deque()
     with ThreadPoolExecutor(max(2, os.cpu_count() or 1), thread_name_prefix="look") as pool:
         try:
             for numbers in chunks:
@@ -541,21 +446,3 @@ def _calibrate(prepared: PreparedBackbone, reader: PictureReader, rows: NDArray[
     if not len(pixels):
         raise BackboneError("int8 needs pictures to calibrate on, and none of these can be read.")
     quantise(prepared, pixels)
-
-
-def _read(path: Path | str, name: str) -> bytes:
-    try:
-        if isinstance(path, str):
-            return read_file(path)
-        status = path.stat()
-        if not stat.S_ISREG(status.st_mode):  # reading a pipe or a device might never end
-            raise ImageError(name, "is a folder, a pipe or a device, not a file")
-        if status.st_size > MAX_BYTES:
-            raise ImageError(name, f"is {status.st_size:,} bytes, above {MAX_BYTES:,}")
-        return path.read_bytes()
-    except RefusedError as refused:
-        raise ImageError(name, str(refused)) from None
-    except OSError as error:
-        raise ImageError(
-            name, f"cannot be read: {(error.strerror or str(error)).lower()}"
-        ) from None

@@ -22,7 +22,7 @@ app = typer.Typer(
 def train(
     text: Annotated[Path, typer.Argument(help="A UTF-8 text file, .gz or not.")],
     out: Annotated[Path, typer.Option("--out", "-o", help="Folder for the model.")] = Path("writer"),
-    epochs: Annotated[int | None, typer.Option(help="Passes over the text.", show_default="36")] = None,
+    epochs: Annotated[int | None, typer.Option(help="Passes over the text.", show_default="20")] = None,
     width: Annotated[int | None, typer.Option(help="Units of each layer.", show_default="512")] = None,
     layers: Annotated[int | None, typer.Option(help="Layers of the LSTM.", show_default="2")] = None,
     dropout: Annotated[float | None, typer.Option(help="Share of each layer's outputs that is silenced.", show_default="0.4")] = None,

@@ -12,18 +12,10 @@ from numpy.typing import NDArray
 
 from silverprint.backbones.cache import FeatureCache
 from silverprint.backbones.engines import Engine, batch_of, engine_candidates
-from silverprint.backbones.look import (
-    HERE,
-    Here,
-    Network,
-    Passed,
-    PictureReader,
-    Place,
-    Seen,
-    View,
-)
+from silverprint.backbones.look import HERE, Here, Network, Passed, Place
 from silverprint.backbones.packs import as_text
 from silverprint.backbones.prepare import FACTS, PreparedBackbone
+from silverprint.backbones.reading import PictureReader, Seen, View
 from silverprint.backbones.verify import EngineRejectedError
 from silverprint.cluster.files import Files, placed, taken
 from silverprint.cluster.session import ask, check_place, count_nodes, run

@@ -10,8 +10,8 @@ from pathlib import Path
 import onnx
 from onnx import utils
 
-from silverprint.backbones.look import PictureReader
 from silverprint.backbones.quantise import CALIBRATION_PICTURES, quantise_graph
+from silverprint.backbones.reading import PictureReader
 from silverprint.data.table import Dataset
 from silverprint.errors import ConfigError, DataError
 from silverprint.export.graph import head_of, join, with_one_opset

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from silverprint.backbones.look import PictureReader
+from silverprint.backbones.reading import PictureReader
 from silverprint.inspection.heat import Array, Pixels, resized
 from silverprint.runtime.images import decode
 from silverprint.runtime.preprocessing import Preprocessing

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from silverprint.backbones.look import PictureReader
+from silverprint.backbones.reading import PictureReader
 from silverprint.data.table import Dataset, Source
 from silverprint.errors import ImageError
 from silverprint.runtime.images import decode

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
-from silverprint.backbones.look import PictureReader
+from silverprint.backbones.reading import PictureReader
 from silverprint.data.policies import Policy, find_policy, suggest_policy
 from silverprint.data.table import Dataset
 from silverprint.errors import ConfigError, DataError, ImageError

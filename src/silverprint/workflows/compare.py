@@ -16,7 +16,8 @@ from numpy.typing import NDArray
 
 from silverprint import __version__
 from silverprint.backbones.cache import trim
-from silverprint.backbones.look import View, look
+from silverprint.backbones.look import look
+from silverprint.backbones.reading import View
 from silverprint.data.augmentation import view as varied
 from silverprint.data.policies import find_policy, suggest_policy
 from silverprint.data.table import Dataset, Split
