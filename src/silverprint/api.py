@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from silverprint.backbones.networks import Backbone
     from silverprint.runtime.generative import GenerativeBundle
     from silverprint.runtime.preprocessing import Fit
     from silverprint.runtime.text import TextModel
@@ -374,6 +375,28 @@ def write(
     train_text_model(read_text(text, chosen.held_out), Path(out), chosen, Progress(quiet),
                      fresh=fresh)  # fmt: skip
     return read_text_model(out)
+
+
+def load_backbone(
+    name: str = "efficientnet-lite0", weights: str | PathLike[str] | None = None
+) -> "Backbone":
+    """Load a pretrained network as a torch module, for a loop of your own.
+
+    Args:
+        name: one that `silverprint backbones` lists.
+        weights: a file with its weights, instead of the packaged ones or the hub's.
+
+    Returns:
+        The network without its last layer, frozen and in evaluation mode: (n, C, S, S) uint8, as
+        `pixels` gives them, to (n, d) features. `size` is the side that it was trained on.
+
+    Raises:
+        BackboneError: the name is unknown, or weights are missing or do not fit.
+    """
+    from silverprint.backbones.networks import load_backbone as load_network
+    from silverprint.backbones.registry import choose_backbone
+
+    return load_network(choose_backbone(name, None if weights is None else Path(weights)))
 
 
 def list_backbones() -> list[str]:

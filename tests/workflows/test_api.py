@@ -110,3 +110,16 @@ def test_errors_come_before_any_work(trained, tmp_path) -> None:
     with pytest.raises(sp.BundleError, match="does not exist"):
         sp.load(tmp_path / "nowhere")
     assert not (tmp_path / "b").exists()
+
+
+def test_a_pretrained_network_for_a_loop_of_ones_own(make_photos, tmp_path) -> None:
+    torch = pytest.importorskip("torch")
+    photos = make_photos(tmp_path / "photos", {"red": 2, "green": 2})
+    network = sp.load_backbone()
+    assert not network.training
+    pixels = torch.from_numpy(sp.pixels(photos, size=64)[0])
+    assert network(pixels).shape == (4, 1280)
+    grey = pixels[:, :1]
+    torch.testing.assert_close(network(grey), network(grey.expand(-1, 3, -1, -1)))
+    with pytest.raises(sp.BackboneError, match=r"absent\.pth does not exist"):
+        sp.load_backbone("vgg16", "absent.pth")
