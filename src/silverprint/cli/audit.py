@@ -7,7 +7,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from silverprint.cli.common import need_extra, print_json, read_pictures, size_in_bytes, table
+from silverprint.cli.common import (
+    need_extra,
+    print_json,
+    read_pictures,
+    seconds_as_json,
+    size_in_bytes,
+    table,
+)
 
 if TYPE_CHECKING:
     from silverprint.data.table import Dataset
@@ -104,10 +111,9 @@ def _apply(plan: Path, dataset: "Dataset", out: Path | None, json: bool, quiet: 
 
 
 def _result(found: "Audit", seconds: dict[str, float]) -> dict[str, Any]:
-    rounded = {name: round(value, 3) for name, value in seconds.items()}
     return {
         "findings": [finding.to_json(found.dataset.names) for finding in found.findings],
-        "seconds": {**rounded, "total": round(sum(seconds.values()), 3)},
+        "seconds": seconds_as_json(seconds),
     }
 
 

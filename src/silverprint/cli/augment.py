@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from silverprint.cli.common import print_json, table
+from silverprint.cli.common import print_json, print_refused, refused_as_json, table
 from silverprint.errors import ConfigError, MissingExtraError
 
 if TYPE_CHECKING:
@@ -79,7 +79,7 @@ def _result(sheet: "Sheet", seed: int) -> dict[str, Any]:
         "views": sheet.views,
         "seed": seed,
         "pictures": [{"file": file, "label": label} for file, label in sheet.pictures],
-        "refused": [{"file": file, "reason": reason} for file, reason in sheet.refused],
+        "refused": refused_as_json(sheet.refused),
     }
 
 
@@ -94,5 +94,4 @@ def _print(sheet: "Sheet") -> None:
         f"{sheet.path}: {len(sheet.pictures)} pictures at {sheet.size} pixels, each with "
         f"{sheet.views} views; the originals are on the left"
     )
-    for file, reason in sheet.refused[:10]:
-        typer.echo(f"refused: {file}: {reason}")
+    print_refused(sheet.refused, "--json lists them")

@@ -3,8 +3,10 @@
 import io
 import json
 import sys
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar
+
+import typer
 
 from silverprint.errors import ConfigError, MissingExtraError
 
@@ -12,6 +14,8 @@ if TYPE_CHECKING:
     from silverprint.data.table import Dataset
 
 Number = TypeVar("Number", int, float)
+Refused = Sequence[tuple[str, str]]  # files and why each could not be read
+REFUSED = 10  # of them that are named
 
 
 def fail(text: str) -> None:
@@ -94,6 +98,25 @@ def table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
     for row in rows:
         shown.add_row(*(cell.replace("[", r"\[") for cell in row))
     Console(width=None if sys.stdout.isatty() else 200).print(shown)
+
+
+def refused_as_json(refused: Refused) -> list[dict[str, str]]:
+    """Return the files that could not be read, with their reasons."""
+    return [{"file": file, "reason": reason} for file, reason in refused]
+
+
+def seconds_as_json(seconds: Mapping[str, float]) -> dict[str, float]:
+    """Return the seconds of each stage and in all."""
+    rounded = {name: round(value, 3) for name, value in seconds.items()}
+    return {**rounded, "total": round(sum(seconds.values()), 3)}
+
+
+def print_refused(refused: Refused, rest: str) -> None:
+    """Print the first files that could not be read, and where the rest are named."""
+    for file, reason in refused[:REFUSED]:
+        typer.echo(f"refused: {file}: {reason}")
+    if len(refused) > REFUSED:
+        typer.echo(f"refused: {len(refused) - REFUSED:,} more; {rest}")
 
 
 def percent(share: float) -> str:

@@ -5,7 +5,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from silverprint.cli.common import percent, print_json, table
+from silverprint.cli.common import (
+    percent,
+    print_json,
+    print_refused,
+    refused_as_json,
+    seconds_as_json,
+    table,
+)
 
 if TYPE_CHECKING:
     from silverprint.workflows.evaluate import Evaluation
@@ -45,8 +52,8 @@ def _result(found: "Evaluation", seconds: dict[str, float]) -> dict[str, Any]:
             {"file": file, "truth": truth, "label": label, "probability": round(probability, 6)}
             for file, truth, label, probability in found.wrong
         ],
-        "refused": [{"file": file, "reason": reason} for file, reason in found.refused],
-        "seconds": {name: round(value, 3) for name, value in seconds.items()},
+        "refused": refused_as_json(found.refused),
+        "seconds": seconds_as_json(seconds),
     }
 
 
@@ -71,8 +78,7 @@ def _print(found: "Evaluation") -> None:
         typer.echo(_sets(found.metrics["sets"]))
     for file, truth, label, probability in found.wrong[:5]:
         typer.echo(f"mistake: {file} is {truth}, answered {label} with {percent(probability)}")
-    for file, reason in found.refused[:10]:
-        typer.echo(f"refused: {file}: {reason}")
+    print_refused(found.refused, "--json lists them")
 
 
 def _sets(sets: dict[str, Any]) -> str:

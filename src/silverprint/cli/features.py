@@ -5,7 +5,16 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from silverprint.cli.common import need_extra, pairs, print_json, read_pictures, size_in_bytes
+from silverprint.cli.common import (
+    need_extra,
+    pairs,
+    print_json,
+    print_refused,
+    read_pictures,
+    refused_as_json,
+    seconds_as_json,
+    size_in_bytes,
+)
 
 if TYPE_CHECKING:
     from silverprint.workflows.features import Features
@@ -68,16 +77,15 @@ def features(
 
 
 def _result(found: "Features", notices: list[str], seconds: dict[str, float]) -> dict[str, Any]:
-    rounded = {name: round(value, 3) for name, value in seconds.items()}
     return {
         "files": [str(path) for path in found.files],
         "pictures": len(found.seen.rows),
         "features": found.dimension,
         "engine": found.seen.engine,
         "looked": found.seen.looked,
-        "refused": [{"file": file, "reason": reason} for file, reason in found.seen.refused],
+        "refused": refused_as_json(found.seen.refused),
         "notices": notices,
-        "seconds": {**rounded, "total": round(sum(seconds.values()), 3)},
+        "seconds": seconds_as_json(seconds),
     }
 
 
@@ -86,10 +94,7 @@ def _print(found: "Features", notices: list[str], seconds: float) -> None:
 
     for notice in notices:
         typer.echo(f"note: {notice}")
-    for file, reason in found.seen.refused[:10]:
-        typer.echo(f"refused: {file}: {reason}")
-    if len(found.seen.refused) > 10:
-        typer.echo(f"refused: {len(found.seen.refused) - 10:,} more; --json lists them")
+    print_refused(found.seen.refused, "--json lists them")
     where = str(found.files[0]) if len(found.files) == 1 else f"{found.files[0].parent}/"
     typer.echo(
         f"{where}: {counted(len(found.seen.rows), 'picture')}, {found.dimension:,} features each, "

@@ -14,7 +14,10 @@ from silverprint.cli.common import (
     pairs,
     percent,
     print_json,
+    print_refused,
     read_data,
+    refused_as_json,
+    seconds_as_json,
     settings_of,
     size_in_bytes,
 )
@@ -161,10 +164,9 @@ def _only(name: str, values: tuple[Any, ...]) -> Any:
 
 
 def _result(run: "Training", out: Path, seconds: dict[str, float]) -> dict[str, Any]:
-    rounded = {name: round(value, 3) for name, value in seconds.items()}
     return {
         "bundle": str(out),
-        "seconds": {**rounded, "total": round(sum(seconds.values()), 3)},
+        "seconds": seconds_as_json(seconds),
         "metrics": run.metrics,
         "classes": list(run.dataset.classes),
         **run.learned(),
@@ -172,7 +174,7 @@ def _result(run: "Training", out: Path, seconds: dict[str, float]) -> dict[str, 
         "engine": run.seen.engine,
         "looked": run.seen.looked,
         "pictures": len(run.dataset),
-        "refused": [{"file": file, "reason": reason} for file, reason in run.seen.refused],
+        "refused": refused_as_json(run.seen.refused),
         "notices": [*run.dataset.notices, *run.notices],
     }
 
@@ -182,10 +184,7 @@ def _print_result(run: "Training", out: Path, result: dict[str, Any]) -> None:
 
     for notice in result["notices"]:
         typer.echo(f"note: {notice}")
-    for file, reason in run.seen.refused[:10]:
-        typer.echo(f"refused: {file}: {reason}")
-    if len(run.seen.refused) > 10:
-        typer.echo(f"refused: {len(run.seen.refused) - 10} more; the report lists them")
+    print_refused(run.seen.refused, "the report lists them")
     for split, measures in run.metrics.items():
         low, high = measures["accuracy_interval"]
         how = (

@@ -8,9 +8,7 @@ from typing import Any
 
 import typer
 
-from silverprint.cli.common import print_json
-
-REFUSED = 10  # files that are named; the others are on the page
+from silverprint.cli.common import print_json, print_refused, refused_as_json, seconds_as_json
 
 
 def typed() -> str:
@@ -66,12 +64,9 @@ def result_of(
         "epoch": run.best_epoch,
         "epochs": run.epochs,
         "resumed": run.resumed,
-        "refused": [{"file": file, "reason": reason} for file, reason in refused],
+        "refused": refused_as_json(refused),
         "notices": list(notices),
-        "seconds": {
-            **{name: round(value, 3) for name, value in seconds.items()},
-            "total": round(sum(seconds.values()), 3),
-        },
+        "seconds": seconds_as_json(seconds),
     }
 
 
@@ -94,10 +89,7 @@ def tell(
     refused, out = result["refused"], result["bundle"]
     for notice in result["notices"]:
         typer.echo(f"note: {notice}")
-    for one in refused[:REFUSED]:
-        typer.echo(f"refused: {one['file']}: {one['reason']}")
-    if len(refused) > REFUSED:
-        typer.echo(f"refused: {len(refused) - REFUSED:,} more; the report names all")
+    print_refused([(one["file"], one["reason"]) for one in refused], "the report lists them")
     for line in lines:
         typer.echo(line)
     told = f"epoch {result['epoch']} of {result['epochs']} ships"
