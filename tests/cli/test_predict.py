@@ -251,3 +251,15 @@ def test_a_server_answers_where_it_is(cli, trained, monkeypatch) -> None:
     ran = cli("predict", trained.bundle, trained.photos, "--on", "ray")
     assert ran.code == 2
     assert "--on is for a bundle; a server answers where it is." in ran.err
+
+
+def test_answers_in_a_file(cli, trained, mixed, tmp_path) -> None:
+    out = tmp_path / "answers.csv"
+    ran = cli("predict", trained.bundle, mixed, "--out", out)
+    assert ran.code == 0
+    assert ran.out.startswith(f"{out}: 4 answers, ")
+    assert "error: 2 of 4 pictures could not be read" in ran.err
+    assert out.read_text() == cli("predict", trained.bundle, mixed, "--csv").out
+    refused = cli("predict", trained.bundle, mixed, "--out", out, "--json")
+    assert refused.code == 2
+    assert "--out is for the answers alone; leave out --json and --csv" in refused.err

@@ -3,11 +3,13 @@
 import csv
 import sys
 from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING, Annotated
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from silverprint.cli.common import fail, percent, print_json, table
+from silverprint.errors import ConfigError
 
 if TYPE_CHECKING:
     from silverprint.runtime.predictor import Prediction
@@ -23,6 +25,8 @@ def predict(
     on: Annotated[str | None, typer.Option(help="A Ray cluster that answers: ray (this machine), auto, HOST:PORT or ray://HOST:10001.", show_default=False)] = None,
     json: Annotated[bool, typer.Option("--json", help="Print one JSON list to stdout.")] = False,
     as_csv: Annotated[bool, typer.Option("--csv", help="Print CSV to stdout.")] = False,
+    out: Annotated[Path | None, typer.Option(help="Write CSV to this file instead; a stopped run is gone on with.", show_default=False)] = None,
+    quiet: Annotated[bool, typer.Option("--quiet", help="With --out: show no progress.")] = False,
 ) -> None:  # fmt: skip
     """Say what is in pictures.
 
@@ -32,18 +36,26 @@ def predict(
 
     silverprint predict http://127.0.0.1:8000?model=clothing photo.jpg
 
-    silverprint predict bundle photos.csv --csv --on ray://head:10001
+    silverprint predict bundle photos.csv --out answers.csv --on ray://head:10001
     """
     from silverprint.workflows.predict import open_model, predict_files
 
-    answers = predict_files(
-        open_model(bundle), files, top=top, groups=group or (), accept=accept, coverage=coverage,
-        on=on,
-    )  # fmt: skip
-    if as_csv and not json:  # as they come: there may be millions
-        count, refused = _write_csv(answers, coverage is not None)
+    asked: dict[str, Any] = {
+        "top": top,
+        "groups": group or (),
+        "accept": accept,
+        "coverage": coverage,
+    }
+    if out is not None:
+        if json or as_csv:
+            raise ConfigError("--out is for the answers alone; leave out --json and --csv.")
+        count, refused = _write(out, bundle, files, quiet, on=on, **asked)
+    elif as_csv and not json:  # as they come: there may be millions
+        count, refused = _print_csv(
+            predict_files(open_model(bundle), files, on=on, **asked), coverage is not None
+        )
     else:
-        known = list(answers)
+        known = list(predict_files(open_model(bundle), files, on=on, **asked))
         count, refused = len(known), sum(answer.error is not None for answer in known)
         if json:
             print_json([answer.to_json() for answer in known])
@@ -68,19 +80,32 @@ def _print(answers: "Sequence[Prediction]") -> None:
     table(("file", "answer", "probability", *sets, "top"), rows)
 
 
-def _write_csv(answers: "Iterable[Prediction]", with_sets: bool) -> tuple[int, int]:
-    """Write each answer when it is there; return how many there were, and how many refused."""
+def _print_csv(answers: "Iterable[Prediction]", with_sets: bool) -> tuple[int, int]:
+    """Print each answer when it is there; return how many there were, and how many refused."""
+    from silverprint.workflows.answers import cells, columns
+
     writer = csv.writer(sys.stdout, lineterminator="\n")
-    sets = ("labels",) if with_sets else ()
     count = refused = 0
     for answer in answers:
         if not count:  # not before: an error comes first, and alone
-            writer.writerow(("file", "label", "probability", *sets, "error"))
+            writer.writerow(columns(with_sets))
         count, refused = count + 1, refused + (answer.error is not None)
-        shown = "" if answer.error is not None else f"{answer.probability:.6f}"
-        held = ("|".join(answer.labels or ()),) if sets else ()
-        writer.writerow((answer.file, answer.label, shown, *held, answer.error or ""))
+        writer.writerow(cells(answer, with_sets))
     return count, refused
+
+
+def _write(out: Path, bundle: str, files: list[str], quiet: bool, **asked: Any) -> tuple[int, int]:
+    """Write the answers to a file; return how many there are, and how many refused."""
+    from silverprint.training.progress import Progress
+    from silverprint.workflows.answers import write_answers
+    from silverprint.workflows.predict import open_model
+
+    progress = Progress(quiet)
+    made = write_answers(open_model(bundle), files, out, progress, **asked)
+    if not quiet:
+        resumed = f", {made.resumed:,} of them by a run before" if made.resumed else ""
+        typer.echo(f"{out}: {made.count:,} answers{resumed}, {progress.seconds['predict']:,.1f} s")
+    return made.count, made.refused
 
 
 def _with_sets(answers: "Sequence[Prediction]") -> bool:
