@@ -15,6 +15,8 @@ import pytest
 from PIL import Image
 
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # as the command line does
+# Two workers with two threads each would wait for each other, spinning.
+os.environ["OMP_NUM_THREADS"] = "1"
 ORIGINAL_DATA = os.environ.get("SILVERPRINT_DATA")
 # pytest itself changes this one while a test runs.
 NOT_OURS = "PYTEST_CURRENT_TEST"

@@ -1,7 +1,7 @@
 """A real network prepared once a worker, and a made-up one that costs nothing."""
 
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -12,17 +12,6 @@ from silverprint.backbones.prepare import PreparedBackbone, prepare_backbone
 from silverprint.backbones.registry import BackboneChoice, choose_backbone
 
 SIZE = 64
-
-
-@pytest.fixture(autouse=True, scope="session")
-def one_thread() -> Iterator[None]:
-    """Two workers with two threads each would wait for each other, spinning."""
-    import torch
-
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 @pytest.fixture(scope="session")

@@ -19,15 +19,6 @@ ROWS, HELD, DIMENSION, CLASSES = 3000, 500, 12, 4
 SETTINGS = FitSettings(class_weights="none", epochs=12, batch_size=64)
 
 
-@pytest.fixture(autouse=True, scope="module")
-def one_thread():
-    """Two workers with two threads each would wait for each other, spinning."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
-
-
 @pytest.fixture(autouse=True)
 def small_blocks(monkeypatch):
     """Let a few thousand rows be many parts, and a sample be a tenth of them."""

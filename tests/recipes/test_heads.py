@@ -27,15 +27,6 @@ PLAIN = FitSettings(class_weights="none", epochs=15, batch_size=64)
 HIDDEN = HeadConfig(hidden_size=16, learning_rate=3e-3, weight_decay=0.01)
 
 
-@pytest.fixture(autouse=True, scope="module")
-def one_thread():
-    """Two workers with two threads each would wait for each other, spinning."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
-
-
 def clouds(n: int, classes: int, dimension: int = 6, spread: float = 1.0, seed: int = 0):
     """Gaussian clouds (n, dimension) far from the origin, and their labels (n,)."""
     random = np.random.default_rng(seed)

@@ -2,7 +2,6 @@
 
 import numpy as np
 import pytest
-import torch
 
 from silverprint.errors import ConfigError
 from silverprint.models.stacked_heads import HeadConfig
@@ -10,14 +9,6 @@ from silverprint.recipes.heads import FitSettings, HeadData
 from silverprint.recipes.range_test import range_of_head, range_of_scratch, range_test
 from silverprint.recipes.scratch import ScratchSettings
 from silverprint.training.pixels import PixelData
-
-
-@pytest.fixture(autouse=True, scope="module")
-def one_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 class Bowl:
