@@ -181,6 +181,13 @@ def test_the_cosine_of_what_is_not_finite_is_no_number() -> None:
     assert mean_cosine(np.zeros((2, 3), np.float32), np.ones((2, 3), np.float32)) == 0
 
 
+def test_a_network_of_zeros_agrees_with_itself() -> None:
+    features = np.zeros((2, 3), np.float32)
+    assert mean_cosine(features, features.copy()) == 1
+    features[0] = 5
+    assert mean_cosine(features, features.copy()) == 1
+
+
 # ---- Choosing ----
 
 

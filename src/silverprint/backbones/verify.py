@@ -83,9 +83,14 @@ def _compare(
 
 
 def mean_cosine(ours: NDArray[np.float32], reference: NDArray[np.float32]) -> float:
-    """Return the mean cosine between rows; NaN where anything is not finite."""
+    """Return the mean cosine between rows; NaN where anything is not finite.
+
+    Equal rows have 1, those of zeros included, which have no direction: a network that began with
+    zeros gives them.
+    """
     lengths = np.linalg.norm(ours, axis=1) * np.linalg.norm(reference, axis=1)
-    return float(np.mean((ours * reference).sum(axis=1) / np.maximum(lengths, 1e-12)))
+    cosines = (ours * reference).sum(axis=1) / np.maximum(lengths, 1e-12)
+    return float(np.mean(np.where((ours == reference).all(axis=1), 1.0, cosines)))
 
 
 def _record_name(engine: str) -> str:
