@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from silverprint.api import (
         Model,
         audit,
+        features,
         generate,
         list_backbones,
         load,
@@ -54,6 +55,7 @@ _HOMES = {
     "silverprint.api": (
         "Model",
         "audit",
+        "features",
         "generate",
         "list_backbones",
         "load",
@@ -89,6 +91,7 @@ __all__ = [  # noqa: RUF022 - in the order a reader meets them
     "__version__",
     "read",
     "pixels",
+    "features",
     "train",
     "load",
     "load_backbone",

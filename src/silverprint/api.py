@@ -219,6 +219,35 @@ def pixels(
     return read_pixels(dataset, split, size, fit)
 
 
+def features(
+    data: Dataset | str | PathLike[str],
+    split: Split | None = None,
+    *,
+    quiet: bool = False,
+    **settings: Any,
+) -> "tuple[NDArray[np.float32], NDArray[Any]]":
+    """Look at pictures once and return what the frozen network sees, for a classifier of your own.
+
+    Args:
+        data: what `read` gives, or what it takes.
+        split: "train", "validation" or "test"; None for all pictures.
+        quiet: show no progress.
+        **settings: backbone, size, fit, engine or cache_limit, as for `train`.
+
+    Returns:
+        (n, d) features and the labels, in the order of the pictures. Pictures that cannot be read
+        are left out, and a warning names them.
+
+    Raises:
+        SilverprintError: an input is wrong, or no picture can be read.
+    """
+    from silverprint.workflows.networks import read_features
+    from silverprint.workflows.settings import TrainSettings
+
+    dataset = data if isinstance(data, Dataset) else read(data)
+    return read_features(dataset, split, TrainSettings.of(**settings), Progress(quiet))
+
+
 def audit(data: Dataset | str | PathLike[str], *, quiet: bool = False, **settings: Any) -> "Audit":
     """Say what is, or may be, wrong with pictures and labels; see `silverprint audit`.
 

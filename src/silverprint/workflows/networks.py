@@ -105,21 +105,45 @@ def read_pixels(
     """Read the pictures of a split, or all; return their pixels and labels, see `api.pixels`."""
     from silverprint.training.pixels import is_grey, load_pixels
 
-    if split is not None and split not in SPLITS:
-        raise ConfigError(f"split must be one of {', '.join(SPLITS)}; got {split!r}.")
-    every = np.arange(len(dataset))
-    rows = every if split is None else dataset.rows(split)
+    every, rows = np.arange(len(dataset)), _rows(dataset, split)
     preprocessing = Preprocessing(natural_size(dataset) if size is None else size, fit)
     found = load_pixels(dataset, preprocessing, rows, channels=1 if is_grey(dataset, every) else 3)
-    where = dataset.name if split is None else f"the {split} split of {dataset.name}"
-    if not len(found.rows):
-        first = "".join(f"; {name}: {reason}" for name, reason in found.refused[:1])
-        raise DataError(f"{where} has no picture that can be read{first}.")
-    if found.refused:
-        named = "; ".join(f"{name}: {reason}" for name, reason in found.refused[:5])
-        count = counted(len(found.refused), "picture")
-        warnings.warn(f"{count} of {where} left out: {named}.", stacklevel=3)
+    tell_left_out(dataset, split, len(found.rows), found.refused)
     return found.values, dataset.labels[found.rows]
+
+
+def read_features(
+    dataset: Dataset, split: Split | None, settings: TrainSettings, progress: Progress
+) -> tuple[NDArray[np.float32], NDArray[Any]]:
+    """Look at the pictures of a split, or all; return features and labels, see `api.features`."""
+    from silverprint.workflows.train import look_once
+
+    chosen = dataset.take(_rows(dataset, split))
+    if not len(chosen):
+        tell_left_out(dataset, split, 0, [])
+    seen, _, _ = look_once(chosen, settings, progress)
+    tell_left_out(dataset, split, len(seen.rows), seen.refused)
+    return seen.features(), chosen.labels[seen.rows]
+
+
+def tell_left_out(
+    dataset: Dataset, split: Split | None, read: int, refused: list[tuple[str, str]]
+) -> None:
+    """Warn of pictures that could not be read; refuse to go on with none."""
+    where = dataset.name if split is None else f"the {split} split of {dataset.name}"
+    if not read:
+        first = "".join(f"; {name}: {reason}" for name, reason in refused[:1])
+        raise DataError(f"{where} has no picture that can be read{first}.")
+    if refused:
+        named = "; ".join(f"{name}: {reason}" for name, reason in refused[:5])
+        count = counted(len(refused), "picture")
+        warnings.warn(f"{count} of {where} left out: {named}.", stacklevel=4)
+
+
+def _rows(dataset: Dataset, split: Split | None) -> NDArray[np.int64]:
+    if split is not None and split not in SPLITS:
+        raise ConfigError(f"split must be one of {', '.join(SPLITS)}; got {split!r}.")
+    return np.arange(len(dataset)) if split is None else dataset.rows(split)
 
 
 def train_small(
