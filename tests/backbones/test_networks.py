@@ -1,5 +1,6 @@
 """Networks by name, weights from files, and the cut between trunk and classifier."""
 
+import logging
 import pickle
 import re
 import urllib.error
@@ -236,6 +237,17 @@ def test_a_hub_out_of_reach_gives_one_sentence(monkeypatch, failure, library) ->
     assert type(failure).__name__ in text
     assert "--weights FILE, or use one of efficientnet-lite0," in text
     assert "\n" not in text
+
+
+def test_what_the_hub_says_of_each_try_is_not_shown(monkeypatch, caplog) -> None:
+    def fail(*_, **__):
+        logging.getLogger("huggingface_hub.utils._http").warning("Retrying in 1s [Retry 1/5].")
+        raise OSError("out of reach")
+
+    monkeypatch.setattr("timm.create_model", fail)
+    with pytest.raises(BackboneError):
+        load_backbone(choose_backbone("resnet18"))
+    assert "Retrying" not in caplog.text
 
 
 def test_a_fault_of_ours_is_not_called_the_hubs(monkeypatch, tmp_path) -> None:

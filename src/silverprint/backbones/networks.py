@@ -1,6 +1,7 @@
 """Pretrained networks as torch modules: build, load strictly, take the classifier off."""
 
 import contextlib
+import logging
 import warnings
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -151,6 +152,9 @@ def _build(
 @contextlib.contextmanager
 def _plain_words(choice: BackboneChoice) -> Iterator[None]:
     """Turn what the libraries and hubs raise into one sentence with a next step."""
+    tries = logging.getLogger("huggingface_hub.utils._http")
+    before = tries.level
+    tries.setLevel(logging.ERROR)  # each try's warning says what the sentence will say
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
@@ -171,6 +175,8 @@ def _plain_words(choice: BackboneChoice) -> Iterator[None]:
             "Where there is no network, download the weights file elsewhere and give it with "
             f"--weights FILE, or use one of {', '.join(PACKAGED)}."
         ) from error
+    finally:
+        tries.setLevel(before)
 
 
 def _literals(options: Mapping[str, str]) -> dict[str, Any]:
