@@ -17,7 +17,7 @@ QUIET = --quiet --quiet --no-input --disable-pip-version-check
 PINS = torch==2.15.0 torchvision==0.29.2
 SUITABLE = import sys; sys.exit(sys.version_info[:2] not in ((3, 11), (3, 12)))
 
-.PHONY: help setup demo test test-all check format bench bench-peers lessons lessons-full lock clean
+.PHONY: help setup demo test test-all check format bench bench-peers lessons lessons-full docs lock clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
@@ -72,11 +72,12 @@ test: $(STAMP) ## run the tests that need neither minutes nor data (WORKERS=2)
 test-all: $(STAMP) ## run every test; SILVERPRINT_DATA names the shared data, if there is any
 	$(PYTEST)
 
-check: $(STAMP) ## lint, formatting, types, and which room imports which
+check: $(STAMP) ## lint, formatting, types, which room imports which, and spelling
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-logo
+	$(BIN)/codespell
 
 format: $(STAMP) ## mend what can be mended, and format
 	$(BIN)/ruff check --fix
@@ -94,6 +95,11 @@ lessons: $(STAMP) ## run every lesson, small and quick
 lessons-full: $(STAMP) ## run every lesson at full size and keep what it shows
 	$(BIN)/python lessons/run.py --full
 
+# The theme otherwise prints a page about its makers' plans.
+docs: export NO_MKDOCS_2_WARNING = 1
+docs: $(STAMP) ## build the documentation's site into site/; every link is followed
+	$(BIN)/mkdocs build --strict
+
 lock: ## write requirements.lock again, keeping versions that still fit (UPGRADE=--upgrade: the newest)
 	@tools=`mktemp -d` && trap 'rm -rf "$$tools"' EXIT && trap 'exit 1' INT TERM && \
 	$(PYTHON) -m venv "$$tools" && \
@@ -105,6 +111,6 @@ lock: ## write requirements.lock again, keeping versions that still fit (UPGRADE
 	@echo "requirements.lock is written; look at what changed, then make setup test-all"
 
 clean: ## remove caches, builds and the demo; .venv stays
-	rm -rf build dist src/*.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	rm -rf build dist site src/*.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 	rm -rf $(DEMO) demo/digit.png
 	find src tests benchmarks -name __pycache__ -prune -exec rm -rf {} +
