@@ -271,6 +271,7 @@ def audit(data: Dataset | str | PathLike[str], *, quiet: bool = False, **setting
 
 def generate(
     kind: Literal["autoencoder", "vae", "gan"],
+    /,  # an autoencoder's settings have a kind too
     data: Dataset | str | PathLike[str],
     out: str | PathLike[str],
     *,

@@ -38,6 +38,8 @@ def test_an_autoencoder_and_a_gan(photos, tmp_path) -> None:
     dataset = sp.read(photos)
     pressed = sp.generate("autoencoder", dataset, tmp_path / "a", code_size=3, widths=4, **FAST)
     assert pressed.encode(np.zeros((2, 3, 16, 16), np.float32)).shape == (2, 3)
+    linear = sp.generate("autoencoder", dataset, tmp_path / "l", kind="linear", code_size=3, **FAST)
+    assert linear.manifest["training"]["kind"] == "linear"
     made = sp.generate("gan", dataset, tmp_path / "g", width=4, batch_size=8, **FAST)
     assert made.classes == ("cat", "dog")
 
