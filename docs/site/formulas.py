@@ -54,7 +54,7 @@ def mathml(latex: str, block: bool = False) -> str:
     inside = "".join(_row(tokens, None, latex))
     shown = ' display="block"' if block else ""
     made = f'<math{shown} xmlns="http://www.w3.org/1998/Math/MathML"><mrow>{inside}</mrow></math>'
-    return f"<div>{made}</div>" if block else made
+    return f'<div class="formula">{made}</div>' if block else made
 
 
 def _row(tokens: list[str], end: str | None, latex: str) -> Iterator[str]:
@@ -88,9 +88,12 @@ def _atom(tokens: list[str], latex: str) -> str:
     if part == "{":
         return f"<mrow>{''.join(_row(tokens, '}', latex))}</mrow>"
     if part.startswith(("\\text{", "\\mathrm{")):
-        return f"<mtext>{_safe(part[part.index('{') + 1 : -1])}</mtext>"
+        text = part[part.index("{") + 1 : -1].replace(" ", "\u00a0")
+        return f"<mtext>{_safe(text)}</mtext>"
     if not part.startswith("\\"):
         kind = "mn" if part[0].isdigit() else "mi" if part.isalpha() else "mo"
+        if part in "()[]":  # as high as a letter
+            return f'<mo stretchy="false">{part}</mo>'
         return f"<{kind}>{_safe('−' if part == '-' else part)}</{kind}>"
     return _command(part[1:], tokens, latex)
 
@@ -119,7 +122,7 @@ def _command(name: str, tokens: list[str], latex: str) -> str:
     if name == "sqrt":
         return f"<msqrt>{_argument(tokens, latex)}</msqrt>"
     if name == "underbrace":
-        return f"<munder>{_atom(tokens, latex)}<mo>⏟</mo></munder>"
+        return f'<mrow class="brace">{_atom(tokens, latex)}</mrow>'
     if name in ACCENTS:
         return f'<mover accent="true">{_atom(tokens, latex)}<mo>{_safe(ACCENTS[name])}</mo></mover>'
     letter = ALPHABETS.get(name + "".join(tokens[:3]))
