@@ -1,6 +1,7 @@
 """Batch norms applied to weights: the same network, the same gradients, faster."""
 
 import copy
+import sys
 
 import pytest
 import torch
@@ -135,6 +136,14 @@ def test_every_kind_of_convolution(bias, padding, affine) -> None:
     twin = with_norms_in_weights(network, pictures())
     assert count(twin, FrozenNormConv) == 1
     torch.testing.assert_close(twin(pictures()), network(pictures()), rtol=1e-4, atol=1e-5)
+
+
+def test_a_network_of_our_own_needs_no_timm(monkeypatch) -> None:
+    monkeypatch.setitem(sys.modules, "timm.layers", None)  # importing it fails
+    network = lived_in(nn.Sequential(nn.Conv2d(3, 4, 3, padding="same"), nn.BatchNorm2d(4))).eval()
+    with torch.no_grad():
+        found = with_norms_in_weights(network, pictures())(pictures())
+        torch.testing.assert_close(found, network(pictures()), rtol=1e-4, atol=1e-4)
 
 
 def test_a_sharing_copy_shares() -> None:

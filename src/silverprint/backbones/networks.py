@@ -125,8 +125,9 @@ def _build(
     name = choice.architecture
     if name in efficientnet_lite.SCALES and not options and not from_hub:
         return efficientnet_lite.EfficientNetLite(name), efficientnet_lite.input_of(name)
-    import timm
-    import torchvision
+    with warnings.catch_warnings(action="ignore"):  # in a notebook: that it has no ipywidgets
+        import timm
+        import torchvision
 
     with _plain_words(choice):
         if timm.is_model(name):

@@ -159,10 +159,9 @@ class FrozenNormConv(nn.Module):
 
 def _padded_before(conv: nn.Conv2d, pictures: Tensor) -> Tensor:
     """Pad as TensorFlow's "same" does, for timm's convolutions that pad by themselves."""
-    from timm.layers import Conv2dSame
-    from timm.layers.padding import pad_same
+    if type(conv).__name__ == "Conv2dSame":  # so networks of our own need no timm, slow to import
+        from timm.layers.padding import pad_same
 
-    if isinstance(conv, Conv2dSame):
         kernel, stride, dilation = map(list, (conv.kernel_size, conv.stride, conv.dilation))
         return cast(Tensor, pad_same(pictures, kernel, stride, dilation))
     if conv.padding == "same":

@@ -1,6 +1,7 @@
 """A pretrained network used as it is, with its own ImageNet classes, as a bundle in the cache."""
 
 import shutil
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 
@@ -91,7 +92,8 @@ def _make(backbone: str, folder: Path, notify: Callable[[str], object]) -> None:
 
 def _class_names(count: int) -> list[str]:
     """Return each class's first ImageNet name, with the number where two classes share it."""
-    from timm.data import ImageNetInfo
+    with warnings.catch_warnings(action="ignore"):  # in a notebook: that it has no ipywidgets
+        from timm.data import ImageNetInfo
 
     if count != 1000:
         raise BackboneError(f"its classifier has {count} classes, not ImageNet's 1,000.")
