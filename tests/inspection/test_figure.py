@@ -73,6 +73,7 @@ def test_a_folder_is_made_and_an_svg_written_whole(tmp_path) -> None:
     path = check_place(tmp_path / "new" / "a.svg")
     write_figure(small(), path)
     assert path.read_text("utf-8").startswith('<svg xmlns="http://www.w3.org/2000/svg"')
+    assert 'style="max-width:100%;height:auto"' in path.read_text("utf-8")[:400]
     assert [p.name for p in path.parent.iterdir()] == ["a.svg"]
 
 

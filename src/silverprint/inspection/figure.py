@@ -114,6 +114,7 @@ def drawing(width: float, height: float, parts: Iterable[Markup], title: str) ->
         "svg", element("title", title), rectangle(0, 0, width, height, PAPER), *parts,
         xmlns="http://www.w3.org/2000/svg", viewBox=f"0 0 {width:.0f} {height:.0f}",
         width=round(width), height=round(height), font_family=FONTS, role="img",
+        style="max-width:100%;height:auto",  # in a notebook's cell, which cuts off what is wider
     )  # fmt: skip
 
 
