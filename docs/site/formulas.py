@@ -21,7 +21,7 @@ SIGNS = {
     "ge": "≥", "geq": "≥", "le": "≤", "leq": "≤", "ne": "≠", "neq": "≠", "approx": "≈", "sim": "∼",
     "mid": "∣", "cdot": "·", "times": "×", "pm": "±", "to": "→", "rightarrow": "→", "in": "∈",
     "sum": "∑", "prod": "∏", "int": "∫", "infty": "∞", "partial": "∂", "nabla": "∇", "odot": "⊙",
-    "ldots": "…", "dots": "…", "cdots": "⋯", "lVert": "‖", "rVert": "‖", "|": "‖", "propto": "∝",
+    "ldots": "…", "dots": "…", "cdots": "⋯", "lVert": "‖", "rVert": "‖", "|": "‖", "propto": "∝", "leftarrow": "←",
     "{": "{", "}": "}", "%": "%", "top": "⊤", "equiv": "≡", "ll": "≪", "gg": "≫", "quad": "\u2003",
 }  # fmt: skip
 NAMES = {"log", "ln", "exp", "max", "min", "sin", "cos", "tan", "tanh", "lim", "arg", "det"}
