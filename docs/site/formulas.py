@@ -21,8 +21,9 @@ SIGNS = {
     "ge": "≥", "geq": "≥", "le": "≤", "leq": "≤", "ne": "≠", "neq": "≠", "approx": "≈", "sim": "∼",
     "mid": "∣", "cdot": "·", "times": "×", "pm": "±", "to": "→", "rightarrow": "→", "in": "∈",
     "sum": "∑", "prod": "∏", "int": "∫", "infty": "∞", "partial": "∂", "nabla": "∇", "odot": "⊙",
-    "ldots": "…", "dots": "…", "cdots": "⋯", "lVert": "‖", "rVert": "‖", "|": "‖", "propto": "∝", "leftarrow": "←",
+    "ldots": "…", "dots": "…", "cdots": "⋯", "lVert": "‖", "rVert": "‖", "|": "‖", "propto": "∝",
     "{": "{", "}": "}", "%": "%", "top": "⊤", "equiv": "≡", "ll": "≪", "gg": "≫", "quad": "\u2003",
+    "leftarrow": "←",
 }  # fmt: skip
 NAMES = {"log", "ln", "exp", "max", "min", "sin", "cos", "tan", "tanh", "lim", "arg", "det"}
 SPACES = {",": "0.17em", ":": "0.22em", ";": "0.28em", " ": "0.25em", "!": "-0.17em"}
