@@ -172,8 +172,9 @@ def train(
 
 
 def load(
-    bundle: str | PathLike[str], *, accept: float | None = None, coverage: float | None = None
-) -> Model:
+    bundle: str | PathLike[str], *, accept: float | None = None, coverage: float | None = None,
+    quiet: bool = False,
+) -> Model:  # fmt: skip
     """Load a bundle, or "imagenet", or "imagenet:BACKBONE" for another pretrained network.
 
     Args:
@@ -182,12 +183,13 @@ def load(
             else, are "unknown". None for the bundle's own, 0.95.
         coverage: share of pictures, 0..1, for which an answer's `labels` should hold the truth.
             None for answers without them.
+        quiet: do not say that a pretrained network is being prepared, as it is the first time.
 
     Raises:
         BundleError: it is missing, damaged, or of another format version.
         ConfigError: a share is outside its range, or the bundle cannot tell.
     """
-    return Model(open_bundle(bundle), accept, coverage)
+    return Model(open_bundle(bundle, quiet=quiet), accept, coverage)
 
 
 def pixels(

@@ -7,6 +7,7 @@ import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -221,6 +222,21 @@ def test_a_pretrained_bundle_damaged_in_the_cache_is_made_again(cli, trained) ->
     model.write_bytes(model.read_bytes()[:-1])
     assert cli("predict", "imagenet", photo).code == 2
     assert cli("predict", "imagenet", photo).code == 0
+
+
+def test_a_pretrained_network_is_prepared_without_a_word_if_asked(monkeypatch, capfd) -> None:
+    """Only the line is looked at; the network itself is prepared above."""
+    from silverprint.workflows import predict, pretrained
+
+    def prepare(name: str, notify: Callable[[str], object]) -> str:
+        notify(f"preparing {name}")
+        return name
+
+    monkeypatch.setattr(pretrained, "pretrained_bundle", prepare)
+    predict.open_bundle("imagenet", quiet=True)
+    assert capfd.readouterr().err == ""
+    predict.open_bundle("imagenet")
+    assert capfd.readouterr().err == "preparing imagenet\n"
 
 
 def test_a_pretrained_network_that_is_unknown(cli, trained) -> None:

@@ -28,13 +28,16 @@ def open_model(name: str | os.PathLike[str]) -> Bundle | RemoteModel:
     return open_bundle(name)
 
 
-def open_bundle(name: str | os.PathLike[str]) -> Bundle:
-    """Return the bundle of that path, or of "imagenet" and "imagenet:BACKBONE"."""
+def open_bundle(name: str | os.PathLike[str], *, quiet: bool = False) -> Bundle:
+    """Return the bundle of that path, or of "imagenet" and "imagenet:BACKBONE".
+
+    Those are made at first; a line on stderr says so, unless quiet.
+    """
     from silverprint.workflows.pretrained import is_pretrained_name, pretrained_bundle
 
     text = os.fspath(name)
     if is_pretrained_name(text):
-        return pretrained_bundle(text, lambda line: sys.stderr.write(f"{line}\n"))
+        return pretrained_bundle(text, lambda line: quiet or sys.stderr.write(f"{line}\n"))
     return read_bundle(name)
 
 
