@@ -36,7 +36,9 @@ def main() -> None:
     options = parser.parse_args()
     files = chosen(options.lessons)
     mode = "full" if options.full else "fast"
-    os.environ["OMP_NUM_THREADS"] = str(max(1, cores // options.jobs))
+    # Threads that wait for each other by spinning would take the cores from the other lessons.
+    os.environ |= {"OMP_NUM_THREADS": str(max(1, cores // options.jobs)),
+                   "OMP_WAIT_POLICY": "PASSIVE"}  # fmt: skip
     started, failed = time.monotonic(), 0
     # Fresh processes: each has an event loop and kernels of its own.
     with ProcessPoolExecutor(options.jobs, get_context("spawn")) as pool:
