@@ -18,11 +18,14 @@ from shutil import copy
 import nbformat
 from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError, CellTimeoutError, DeadKernelError
+from nbformat.v4 import new_output
 
 from silverprint.runtime.paths import data_folder
 
 HERE = Path(__file__).parent
 LARGEST = 1_200_000  # bytes of a lesson with all its pictures
+NOT_OURS = "not-ours"  # tag of a cell that shows photos whose licence is not known
+ASIDE = "(Photos that are not ours to pass on: run the cell to see them.)\n"
 LONGEST = {"fast": 180, "full": 1800}  # seconds of one cell
 
 
@@ -83,6 +86,9 @@ def run(file: Path, mode: str) -> tuple[str, str]:
 def keep(notebook: nbformat.NotebookNode, file: Path, places: dict[str, str]) -> str:
     """Write the outputs, without where they were made; return why not, if they are too large."""
     for cell in notebook.cells:
+        if NOT_OURS in cell.metadata.get("tags", ()):
+            cell.outputs = [one for one in cell.outputs if "data" not in one]
+            cell.outputs.append(new_output("stream", name="stdout", text=ASIDE))
         cell.metadata.pop("execution", None)
         cell.pop("id", None)
     notebook.nbformat_minor = 4  # cells without ids, which would differ from run to run
