@@ -78,7 +78,7 @@ def train(
     on: Annotated[str | None, typer.Option(help="A Ray cluster that looks at the pictures: ray (this machine), auto, HOST:PORT or ray://HOST:10001.", show_default=False)] = None,
     seed: Annotated[int | None, typer.Option(help="Of everything random.", show_default="0")] = None,
     json: Annotated[bool, typer.Option("--json", help="Print one JSON object to stdout.")] = False,
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress.")] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print errors only.")] = False,
 ) -> None:  # fmt: skip
     """Look at each picture once, fit classifiers on what was seen, test, and write a bundle.
 
