@@ -23,6 +23,7 @@ from nbformat.v4 import new_output
 from silverprint.runtime.paths import data_folder
 
 HERE = Path(__file__).parent
+FAILED = HERE / "made" / "failed"  # what a lesson at full size showed before it failed
 LARGEST = 1_200_000  # bytes of a lesson with all its pictures
 NOT_OURS = "not-ours"  # tag of a cell that shows photos whose licence is not known
 ASIDE = "(Photos that are not ours to pass on: run the cell to see them.)\n"
@@ -78,8 +79,10 @@ def run(file: Path, mode: str) -> tuple[str, str]:
             trouble = ""
         except (CellExecutionError, CellTimeoutError, DeadKernelError) as error:
             trouble = str(error)
-        if mode == "full" and not trouble:
-            trouble = keep(notebook, file, {folder: "lessons", str(data_folder()): "data"})
+        if mode == "full":
+            places = {folder: "lessons", str(data_folder()): "data"}
+            kept = FAILED / file.name if trouble else file
+            trouble = keep(notebook, kept, places) or trouble
     return f"{file.stem:44} {time.monotonic() - started:6.1f} s", trouble
 
 
@@ -95,10 +98,13 @@ def keep(notebook: nbformat.NotebookNode, file: Path, places: dict[str, str]) ->
     text = nbformat.writes(notebook)
     for place, name in places.items():
         text = text.replace(place, name)
+    trouble = ""
     if len(text) > LARGEST:
-        return f"{len(text):,} bytes with its pictures; at most {LARGEST:,}. Make them smaller."
+        file = FAILED / file.name
+        trouble = f"{len(text):,} bytes with its pictures; at most {LARGEST:,}. Make them smaller."
+    file.parent.mkdir(parents=True, exist_ok=True)
     file.write_text(text.rstrip("\n") + "\n", encoding="utf-8")
-    return ""
+    return trouble
 
 
 if __name__ == "__main__":
