@@ -37,7 +37,7 @@ $(STAMP): requirements.lock pyproject.toml
 			"Name another: make setup PYTHON=python3.12" >&2; \
 		exit 1; \
 	fi
-	@echo "Installing the locked packages into $(VENV) (6 GB and some minutes the first time)"
+	@echo "Installing the locked packages into $(VENV) (7.5 GB and some minutes the first time)"
 	@$(BIN)/python -m pip install $(QUIET) --no-deps -r requirements.lock
 	@$(BIN)/python -m pip install $(QUIET) --no-deps --no-build-isolation -e .
 	@trouble=`$(BIN)/python -c 'import torch, torchvision' 2>&1` || { \

@@ -2,8 +2,8 @@
 
 The site knows each file by its place in the repository, so that a relative link that works on a
 code-hosting site works here too. The README is the home, notebooks become pages, options of the
-command line and the list of lessons are written when the site is built, and files of the repository
-that a page links to come along as text.
+command line are written when the site is built, and files of the repository that a page links to
+come along as text.
 """
 
 import json
@@ -84,7 +84,9 @@ def on_page_markdown(markdown: str, page: Page, files: Files, **_: object) -> st
     if str(place) == "README.md":
         page.meta["hide"] = ["navigation"]  # there is one page in its section
     if str(place) == "lessons/README.md":
-        return markdown.replace("<!-- lessons -->", _list_of_lessons())
+        if (listed := _list_of_lessons()) not in markdown:
+            log.warning("lessons/README.md: its list must be that of the notebooks:\n%s", listed)
+        return markdown
     if str(place) == "docs/how-to/index.md":
         return markdown.replace("<!-- verbs -->", _list_of_verbs(files))
     if str(place) == "docs/api.md":
