@@ -80,14 +80,10 @@ def run_study(
             free = [key for key in order if key not in taken]
             if not free or len(taken.intersection(grid)) >= most:
                 break
-            labels = dict(zip(fields, map(_label, grid[free[0]]), strict=True))
-            study.enqueue_trial(labels, user_attrs={CONFIG: free[0]})
-            trial = study.ask()  # perhaps one that another process enqueued: all the same
-            key = trial.user_attrs.get(CONFIG)
-            for field, values in fields.items():
-                trial.suggest_categorical(field, list(dict.fromkeys(map(_label, values))))
+            key = free[0]
+            trial = _begin(study, storage, key, grid[key], fields)
             with _alive(trial):
-                if key not in grid or _first(study, key) != trial.number:
+                if _first(study, key) != trial.number:
                     study.tell(trial, state=_state("PRUNED"))
                     continue
                 place = len(taken.intersection(grid)) + 1
@@ -108,6 +104,31 @@ def run_study(
         for key, values in grid.items()
         if key in found
     ]
+
+
+def _begin(
+    study: "Study", storage: "RDBStorage", key: str, values: Sequence[Any],
+    fields: Mapping[str, Sequence[Any]],
+) -> "Trial":  # fmt: skip
+    """Put a running trial of a configuration into the database, all of it at once.
+
+    Of two processes that begin the same, the one with the lower number goes on: whoever looks after
+    that sees both. (`ask` may give one waiting trial to two processes, as SQLite locks no rows.)
+    """
+    import optuna
+
+    choices = {name: list(dict.fromkeys(map(_label, among))) for name, among in fields.items()}
+    template = optuna.trial.create_trial(
+        state=_state("RUNNING"),
+        params=dict(zip(fields, map(_label, values), strict=True)),
+        distributions={
+            name: optuna.distributions.CategoricalDistribution(among)
+            for name, among in choices.items()
+        },
+        user_attrs={CONFIG: key, WHO: [_machine(), os.getpid()], BEAT: time.time()},
+    )
+    number = storage.create_new_trial(study._study_id, template_trial=template)
+    return optuna.trial.Trial(study, number)
 
 
 def _note(study: "Study", trial: "Trial", tried: Tried) -> None:
@@ -240,8 +261,7 @@ def _first(study: "Study", key: str) -> int:
     return min(
         trial.number
         for trial in study.get_trials(deepcopy=False)
-        if trial.user_attrs.get(CONFIG) == key
-        and trial.state.name in ("WAITING", "RUNNING", "COMPLETE")
+        if trial.user_attrs.get(CONFIG) == key and trial.state.name in ("RUNNING", "COMPLETE")
     )
 
 
