@@ -274,9 +274,7 @@ def _machine() -> str:
 
 @contextlib.contextmanager
 def _alive(trial: "Trial") -> Iterator[None]:
-    """Say who tries it, and now and then that this process still lives."""
-    trial.set_user_attr(WHO, [_machine(), os.getpid()])
-    trial.set_user_attr(BEAT, time.time())
+    """Say now and then that the process that tries it still lives."""
     over = threading.Event()
 
     def beat() -> None:
