@@ -8,7 +8,7 @@ import onnx
 import onnxruntime
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
@@ -101,6 +101,8 @@ def test_the_graph_resizes_as_pillow_does(fit, size, height, ratio, seed) -> Non
     width=st.integers(1, 300),
     seed=st.integers(0, 9),
 )
+@example(fit="crop", height=97, width=32, seed=1)
+@example(fit="pad", height=32, width=30, seed=0)
 @settings(max_examples=100, deadline=None)
 def test_large_pictures_are_resized_as_small_ones(fit, height, width, seed) -> None:
     preprocessing = Preprocessing(size=48, fit=fit)
@@ -109,7 +111,9 @@ def test_large_pictures_are_resized_as_small_ones(fit, height, width, seed) -> N
     difference = np.abs(found - as_large(preprocessing).run(["pixels"], {"images": image})[0])
     assert difference.max() <= 2  # where a picture is enlarged, as with Pillow
     assert (difference > 1).mean() < 2e-3
-    assert difference.mean() < 0.02
+    # Halves are rounded to even here and up there. They are commonest where 2 pixels become 3: a
+    # third of the results lies midway, with weights in sixteenths, in each of the two passes.
+    assert difference.mean() < 2 / 3 / 16
 
 
 @functools.cache

@@ -8,7 +8,7 @@ import numpy as np
 import onnxruntime
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from silverprint.backbones.graphs import preprocess_graph
@@ -38,6 +38,7 @@ SESSIONS = [
 @given(
     height=st.integers(1, 90), width=st.integers(1, 90), seed=st.integers(0, 9), n=st.integers(1, 2)
 )
+@example(height=3, width=30, seed=3, n=1)
 @settings(max_examples=40, deadline=None)
 def test_it_prepares_pictures_as_the_bundle_does(kind, height, width, seed, n) -> None:
     images = np.random.default_rng(seed).integers(0, 256, (n, height, width, 3), dtype=np.uint8)
@@ -45,8 +46,11 @@ def test_it_prepares_pictures_as_the_bundle_does(kind, height, width, seed, n) -
     found = Preprocess(KINDS[kind])(torch.from_numpy(images))
     pixels = ((found * 0.5 + 0.5) * 255).numpy()
     assert pixels.shape == expected.shape
-    assert np.abs(pixels - expected).max() < 1.01  # a value that lies between two is rounded
-    assert np.abs(pixels - expected).mean() < 0.02
+    difference = np.abs(pixels - expected)
+    # Both round between the passes: a half that went the other way may send one more after it.
+    assert difference.max() < 2.01
+    assert (difference > 1.01).mean() < 2e-3
+    assert difference.mean() < 0.02
 
 
 @pytest.mark.parametrize(("link", "expected"), [
