@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Protocol
 if TYPE_CHECKING:
     from rich.console import Console
 
+PAUSE = 30.0  # seconds between the bars that tell a log file how far a stage is
+
 
 class Advance(Protocol):
     """Called with the number of items done since the last call, and what to say of them."""
@@ -64,13 +66,20 @@ class Progress:
             TimeRemainingColumn(),
             TextColumn("{task.fields[note]}"),
         )
-        with Bar(*columns, console=self._console(), transient=False) as bar:
+        console = self._console()
+        drawn = console.is_terminal or console.is_jupyter  # elsewhere only at the end
+        with Bar(*columns, console=console, transient=False) as bar:
             task = bar.add_task(text, total=total, speed="", note="")
+            told = time.monotonic()
 
             def advance(count: int, note: str = "") -> None:
+                nonlocal told
                 speed = bar.tasks[0].speed
                 shown = "" if speed is None else f"{speed:,.0f}/s"
                 bar.update(task, advance=count, speed=shown, note=note)
+                if not drawn and time.monotonic() - told >= PAUSE:
+                    told = time.monotonic()
+                    console.print(bar)
 
             yield advance
             bar.update(task, completed=total)

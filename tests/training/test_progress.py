@@ -1,0 +1,25 @@
+"""What a log file is told of a long stage."""
+
+import pytest
+
+from silverprint.training import progress
+from silverprint.training.progress import Progress
+
+
+def test_a_log_is_told_every_now_and_then(capsys, monkeypatch) -> None:
+    now = 0.0
+    monkeypatch.setattr(progress.time, "monotonic", lambda: now)
+    with Progress().stage("training", total=10) as advance:
+        for step in range(10):
+            now = 8.0 * step
+            advance(1, f"loss {step}")
+    lines = capsys.readouterr().err.splitlines()
+    assert [line.split("loss ")[1].strip() for line in lines] == ["4", "8", "9"]
+    assert [" 5/10 " in lines[0], " 9/10 " in lines[1], " 10/10 " in lines[2]] == [True] * 3
+
+
+@pytest.mark.parametrize("quiet", [True, False])
+def test_a_short_stage_is_told_once_unless_quiet(quiet, capsys) -> None:
+    with Progress(quiet).stage("training", total=2) as advance:
+        advance(2)
+    assert capsys.readouterr().err.count("2/2") == (not quiet)
