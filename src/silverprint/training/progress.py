@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
-    from rich.console import Console
+    from rich.console import Console, RenderableType
 
 PAUSE = 30.0  # seconds between the bars that tell a log file how far a stage is
 
@@ -57,6 +57,7 @@ class Progress:
             TimeRemainingColumn,
         )
         from rich.progress import Progress as Bar
+        from rich.text import Text
 
         columns = (
             TextColumn("{task.description}"),
@@ -64,11 +65,17 @@ class Progress:
             MofNCompleteColumn(),
             TextColumn("{task.fields[speed]}"),
             TimeRemainingColumn(),
-            TextColumn("{task.fields[note]}"),
         )
+
+        class Noted(Bar):  # under the bar, for which 80 columns would leave no room beside it
+            def get_renderables(self) -> "Iterator[RenderableType]":
+                yield from super().get_renderables()
+                if note := self.tasks[0].fields["note"] if self.tasks else "":
+                    yield Text(f"  {note}")
+
         console = self._console()
         drawn = console.is_terminal or console.is_jupyter  # elsewhere only at the end
-        with Bar(*columns, console=console, transient=False) as bar:
+        with Noted(*columns, console=console, transient=False) as bar:
             task = bar.add_task(text, total=total, speed="", note="")
             told = time.monotonic()
 
