@@ -111,6 +111,10 @@ def test_a_judge_needs_pictures_that_were_not_learned_from(tmp_path: Path, judge
     with pytest.raises(ConfigError, match=r"--judge needs at least 10 pictures.*there are"):
         Reference.of(Judge(str(judge)), few)
     made(tmp_path)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("silverprint.workflows.gan.train_gan", None)  # told before it is called
+        with pytest.raises(ConfigError, match="--judge needs at least 10"):
+            made(tmp_path, "never", dataset=stripes(24), judge=str(judge))
     with pytest.raises(BundleError, match="holds no classifier"):
         Judge(str(tmp_path / "gan"))
 

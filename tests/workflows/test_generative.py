@@ -40,12 +40,10 @@ def shipped(tmp_path: Path) -> Path:
     torch.manual_seed(0)
     encoder, decoder = Encoder(), Decoder()
 
-    def parts(folder: Path) -> None:
-        export_part(encoder, {"pictures": torch.rand(3, 1, 4, 4)}, ("codes",), folder / ENCODER)
-        export_part(decoder, {"codes": torch.randn(3, 3)}, ("pictures",), folder / DECODER)
-
     run = hold_run(["test"], [b"1"])
-    ship(tmp_path / "made", run, "autoencoder", decoder.state_dict(), parts, "<p>", {"metrics": {}})
+    export_part(encoder, {"pictures": torch.rand(3, 1, 4, 4)}, ("codes",), run / ENCODER)
+    export_part(decoder, {"codes": torch.randn(3, 3)}, ("pictures",), run / DECODER)
+    ship(tmp_path / "made", run, "autoencoder", decoder.state_dict(), "<p>", {"metrics": {}})
     assert not run.exists()
     return tmp_path / "made"
 

@@ -1,5 +1,6 @@
 """`generate vae` as a function: a bundle that keeps its word, and samples and walks from it."""
 
+import errno
 import json
 from dataclasses import replace
 from pathlib import Path
@@ -18,7 +19,14 @@ from silverprint.runtime.generative import DECODER, read_generative
 from silverprint.training.pixels import PixelData
 from silverprint.training.progress import Progress
 from silverprint.workflows.generative import ship
-from silverprint.workflows.latent import interpolate, plane, sample, walk
+from silverprint.workflows.latent import (
+    interpolate,
+    plane,
+    random_codes,
+    sample,
+    walk,
+    write_sheet,
+)
 from silverprint.workflows.run_folders import hold_run
 from silverprint.workflows.vae import Measuring, make_vae, measure, write_vae
 from silverprint.workflows.vae_page import _flat
@@ -94,11 +102,9 @@ def test_a_gan_is_served_alike(tmp_path: Path) -> None:
     torch.manual_seed(0)
     maker = nn.Sequential(nn.Linear(3, 768), nn.Sigmoid(), nn.Unflatten(1, (3, 16, 16)))
 
-    def parts(folder: Path) -> None:
-        export_part(maker, {"codes": torch.randn(3, 3)}, ("pictures",), folder / DECODER)
-
     run, gan = hold_run(["gan"], [b"1"]), tmp_path / "gan"
-    ship(gan, run, "gan", maker.state_dict(), parts, "<p>", {"metrics": {}})
+    export_part(maker, {"codes": torch.randn(3, 3)}, ("pictures",), run / DECODER)
+    ship(gan, run, "gan", maker.state_dict(), "<p>", {"metrics": {}})
     assert sample(gan, tmp_path / "sheet.png", count=5).classes == ()
     assert walk(gan, tmp_path / "walk.png", steps=4, walks=2)["pictures"] == 8
     with pytest.raises(BundleError, match="holds a gan; what is asked here needs a vae"):
@@ -117,7 +123,55 @@ def test_walks(bundles, tmp_path) -> None:
         Image.new("L", (20, 16), shade).save(ends[-1])
     told = walk(plain, out, between=(ends[0], ends[1]), way="linear", steps=4)
     assert told["walk"] == "linear between two pictures"
-    assert walk(bundles["told"], out, between=(ends[0], ends[1]))["pictures"] == 12
+    with pytest.raises(ConfigError, match=r"--class must be one of dark, .*; none was given"):
+        walk(bundles["told"], out, between=(ends[0], ends[1]))
+    found = walk(bundles["told"], out, between=(ends[0], ends[1]), class_name="dark")
+    assert found["pictures"] == 12
+
+
+def test_walks_between_random_codes_are_of_each_class_in_turn(bundles, tmp_path) -> None:
+    def rows(class_name: str | None) -> list[np.ndarray]:
+        walk(bundles["told"], tmp_path / "w.png", walks=3, steps=2, class_name=class_name)
+        whole = np.asarray(Image.open(tmp_path / "w.png"))
+        return np.split(whole[: len(whole) // 3 * 3], 3)
+
+    own = [rows(name) for name in CLASSES]
+    for number, row in enumerate(rows(None)):
+        np.testing.assert_array_equal(row, own[number][number])
+    assert not np.array_equal(own[0][0], own[1][0])
+
+
+def test_single_files_are_what_the_decoder_makes(bundles, tmp_path) -> None:
+    sample(bundles["told"], tmp_path / "many", count=70, seed=3)
+    bundle = read_generative(bundles["told"])
+    codes, labels = random_codes(bundle, 70, 3), np.arange(70) % 3
+    for number in (0, 63, 64, 69):
+        expected = bundle.decode(codes[number : number + 1], labels[number : number + 1])
+        with Image.open(tmp_path / "many" / f"{number:04}.png") as picture:
+            found = np.asarray(picture)[..., 0]
+        np.testing.assert_allclose(found, 255 * expected[0, 0], atol=0.51)
+
+
+def test_a_full_disk_costs_no_sheet_that_was_there(bundles, tmp_path, monkeypatch) -> None:
+    sample(bundles["plain"], tmp_path / "a.png", count=4)
+    before = (tmp_path / "a.png").read_bytes()
+
+    def full(*_: object, **__: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(Path, "write_bytes", full)
+    for place in ("a.png", "folder"):
+        with pytest.raises(ConfigError, match="cannot be written: no space left on device"):
+            sample(bundles["plain"], tmp_path / place, count=5)
+    assert (tmp_path / "a.png").read_bytes() == before
+
+
+@pytest.mark.parametrize("ending", ["jpg", "webp"])
+def test_a_sheet_that_its_kind_cannot_hold_is_told(tmp_path, ending) -> None:
+    many = [np.zeros((1000, 1, 16, 16), np.float32)]
+    with pytest.raises(ConfigError, match=r"64 x \d\d,\d+ pixels are more than (JPEG|WEBP) files"):
+        write_sheet(many, tmp_path / f"sheet.{ending}", 1)
+    assert not list(tmp_path.iterdir())
 
 
 def test_a_spherical_walk_keeps_its_length_and_ends_where_it_should() -> None:
@@ -173,7 +227,7 @@ def test_what_cannot_be_walked(bundles, tmp_path) -> None:
             walk(bundles["told"], out, **change)  # type: ignore[arg-type]
     with pytest.raises(ConfigError, match="was not told classes when it learned"):
         walk(bundles["plain"], out, class_name="dark")
-    with pytest.raises(ConfigError, match="a walk is one sheet"):
+    with pytest.raises(ConfigError, match=r"name a sheet that ends with \.png"):
         walk(bundles["plain"], tmp_path / "folder")
 
 

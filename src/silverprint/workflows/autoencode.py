@@ -1,10 +1,6 @@
 """`generate autoencoder`: train one, measure the files that ship, and write them with a report."""
 
-import datetime
-import shutil
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass
-from importlib.metadata import version
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +8,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from silverprint.data.table import SPLITS, Dataset, Split
+from silverprint.data.table import Dataset, Split
 from silverprint.export.bundle import check_output
 from silverprint.export.generative import export_part
 from silverprint.models.autoencoders import (
@@ -34,7 +30,13 @@ from silverprint.runtime.generative import DECODER, ENCODER, GenerativeBundle
 from silverprint.runtime.noise import psnr, spoil_arrays
 from silverprint.runtime.preprocessing import Fit
 from silverprint.training.progress import Progress
-from silverprint.workflows.generative import LIBRARIES, Material, count_earlier, read_material, ship
+from silverprint.workflows.generative import (
+    Material,
+    count_earlier,
+    provenance,
+    read_material,
+    ship,
+)
 from silverprint.workflows.principal import Principal, fit_principal, mean_square
 
 SHOWN = 16  # pictures in a row of the report
@@ -147,8 +149,8 @@ def autoencode(
         result = examine(material, settings, fitted, GenerativeBundle(folder, {}))
     ship(
         out, folder, "autoencoder", fitted.network.state_dict(),
-        lambda place: _copy_parts(folder, place), render(_report(result, progress, command)),
-        _facts(result, agreement), preprocessing=material.preprocessing,
+        render(_report(result, progress, command)), _facts(result, agreement),
+        preprocessing=material.preprocessing,
     )  # fmt: skip
     return result
 
@@ -232,25 +234,14 @@ def _uncut(network: Autoencoder, pictures: NDArray[np.float32]) -> NDArray[np.fl
     return made
 
 
-def _copy_parts(folder: Path, place: Path) -> None:
-    for name in (ENCODER, DECODER):
-        shutil.copy(folder / name, place / name)
-
-
 def _facts(result: Autoencoded, agreement: float) -> dict[str, Any]:
-    channels, side, _ = result.material.shape
     return {
+        **result.material.facts(result.settings),
         "classes": list(result.material.dataset.classes),
-        "picture": {"channels": channels, "size": side},
-        "training": asdict(result.settings),
         "epoch": result.fitted.best_epoch,
         "epochs": result.fitted.epochs,
         "metrics": result.metrics,
         "agreement": agreement,
-        "data": {
-            "name": result.material.dataset.name,
-            "pictures": {split: len(result.material.dataset.rows(split)) for split in SPLITS},
-        },
     }
 
 
@@ -274,7 +265,7 @@ def _report(result: Autoencoded, progress: Progress, command: str) -> Autoencode
         notices=material.told,
         refused=material.refused,
         seconds=dict(progress.seconds),
-        provenance=_provenance(result, command),
+        provenance=provenance(command, result.settings, {"weights": result.fitted.network}),
     )
 
 
@@ -284,15 +275,3 @@ def _rows(result: Autoencoded, chosen: NDArray[np.intp]) -> list[Row]:
     if result.settings.noise != "none":
         rows.append(Row("under noise", shown.seen[chosen]))
     return [*rows, Row("made again", shown.made[chosen])]
-
-
-def _provenance(result: Autoencoded, command: str) -> Mapping[str, str]:
-    changed = {name: str(value) for name, value in asdict(result.settings).items()}
-    weights = sum(p.numel() for p in result.fitted.network.parameters())
-    return {
-        "command": command,
-        "date": datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%d %H:%M UTC"),
-        "weights": f"{weights:,}",
-        **changed,
-        **{name: version(name) for name in LIBRARIES},
-    }

@@ -1,9 +1,7 @@
 """`generate gan`: train one, judge the file that ships, and write it with a report."""
 
-import datetime
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass
-from importlib.metadata import version
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -11,13 +9,13 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from silverprint.data.table import SPLITS, Dataset
+from silverprint.data.table import Dataset
 from silverprint.errors import ConfigError
 from silverprint.export.bundle import check_output
 from silverprint.export.generative import export_part
 from silverprint.models.gan import Generator
 from silverprint.models.shapes import check_side
-from silverprint.recipes.gan import Gan, train_gan
+from silverprint.recipes.gan import Gan, Pair, train_gan
 from silverprint.recipes.gan_settings import GanSettings
 from silverprint.reports.balance import balance, troubles
 from silverprint.reports.contents import Curve
@@ -25,7 +23,13 @@ from silverprint.reports.gan import GanReport, render
 from silverprint.runtime.generative import DECODER, GenerativeBundle
 from silverprint.runtime.preprocessing import Fit
 from silverprint.training.progress import Progress
-from silverprint.workflows.generative import LIBRARIES, Material, count_earlier, read_material, ship
+from silverprint.workflows.generative import (
+    Material,
+    count_earlier,
+    provenance,
+    read_material,
+    ship,
+)
 from silverprint.workflows.judge import Judge, Reference, Verdict, judge_bundle
 
 ACROSS, DOWN = 10, 8  # of the sheet of made pictures
@@ -126,6 +130,10 @@ def generate_gan(
     )  # fmt: skip
     classes = _told_classes(material.dataset, settings)
     folder = material.run_folder(settings, fresh=fresh)
+    reference = None
+    if judging is not None:
+        with progress.stage("judge"):  # what it cannot judge is told before hours of training
+            reference = Reference.of(judging, material)
     with progress.stage("train", settings.epochs * len(material.train), "training") as advance:
         gan = train_gan(
             material.train, material.validation, len(classes), settings, folder,
@@ -136,15 +144,14 @@ def generate_gan(
         agreement = write_decoder(gan.generator, folder)
     bundle = GenerativeBundle(folder, {"task": "gan", "classes": list(classes)})
     with progress.stage("measure"):
-        verdict = None if judging is None else judge_bundle(bundle, Reference.of(judging, material))
+        verdict = None if reference is None else judge_bundle(bundle, reference)
         sheet = make_some(bundle, ACROSS * DOWN, settings.seed)
         found = Trained(
             material, settings, gan, classes, sheet, likeness(bundle, material, settings.seed),
             verdict, balance(gan.curves),
         )  # fmt: skip
     ship(
-        out, folder, "gan", _tensors(gan),
-        lambda place: _copy(folder / DECODER, place / DECODER),
+        out, folder, "gan", Pair(gan.generator, gan.discriminator).state_dict(),
         render(_report(found, progress, command)), _facts(found, agreement),
     )  # fmt: skip
     return found
@@ -227,30 +234,13 @@ def _warner(progress: Progress) -> Callable[[Mapping[str, list[float]]], None]:
     return say
 
 
-def _copy(source: Path, target: Path) -> None:
-    target.write_bytes(source.read_bytes())
-
-
-def _tensors(gan: Gan) -> dict[str, torch.Tensor]:
-    parts = {"generator": gan.generator, "discriminator": gan.discriminator}
-    return {f"{name}.{key}": value for name, part in parts.items()
-            for key, value in part.state_dict().items()}  # fmt: skip
-
-
 def _facts(found: Trained, agreement: float) -> dict[str, Any]:
-    channels, side, _ = found.material.shape
-    dataset = found.material.dataset
     return {
+        **found.material.facts(found.settings),
         "classes": list(found.classes),
-        "picture": {"channels": channels, "size": side},
-        "training": asdict(found.settings),
         "metrics": found.measures(),
         "balance": found.words,
         "agreement": agreement,
-        "data": {
-            "name": dataset.name,
-            "pictures": {split: len(dataset.rows(split)) for split in SPLITS},
-        },
     }
 
 
@@ -271,17 +261,12 @@ def _report(found: Trained, progress: Progress, command: str) -> GanReport:
         notices=material.told,
         refused=material.refused,
         seconds=dict(progress.seconds),
-        provenance=_provenance(found, command),
+        provenance=provenance(
+            command,
+            found.settings,
+            {
+                "weights of the generator": found.gan.generator,
+                "weights of the discriminator": found.gan.discriminator,
+            },
+        ),
     )
-
-
-def _provenance(found: Trained, command: str) -> Mapping[str, str]:
-    networks = {"generator": found.gan.generator, "discriminator": found.gan.discriminator}
-    sizes = {name: sum(p.numel() for p in one.parameters()) for name, one in networks.items()}
-    return {
-        "command": command,
-        "date": datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%d %H:%M UTC"),
-        **{f"weights of the {name}": f"{count:,}" for name, count in sizes.items()},
-        **{name: str(value) for name, value in asdict(found.settings).items()},
-        **{name: version(name) for name in LIBRARIES},
-    }

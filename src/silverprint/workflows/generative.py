@@ -1,15 +1,16 @@
 """What the workflows of networks that make things share: read pictures, keep a run, ship."""
 
+import datetime
 import shutil
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import onnx
 from safetensors.torch import save_file
-from torch import Tensor
+from torch import Tensor, nn
 
 from silverprint import __version__
 from silverprint.backbones.graphs import preprocess_graph
@@ -20,7 +21,7 @@ from silverprint.errors import DataError
 from silverprint.export.bundle import write_manifest, writing_bundle
 from silverprint.recipes.scratch_settings import ScratchSettings
 from silverprint.runtime.bundle import REPORT, WEIGHTS
-from silverprint.runtime.generative import PREPROCESS
+from silverprint.runtime.generative import PREPROCESS, TASKS
 from silverprint.runtime.preprocessing import Fit, Preprocessing
 from silverprint.training.journal import METRICS, read_journal
 from silverprint.training.pixels import PixelData
@@ -67,6 +68,16 @@ class Material:
         """(C, S, S) of a picture; C is 1 where no picture has colour."""
         channels, height, width = self.train.pixels.shape[1:]
         return channels, height, width
+
+    def facts(self, settings: Any) -> dict[str, Any]:
+        """Return what bundle.json says of the pictures, and of how was learned from them."""
+        channels, side, _ = self.shape
+        sizes = {split: len(self.dataset.rows(split)) for split in SPLITS}
+        return {
+            "picture": {"channels": channels, "size": side},
+            "training": asdict(settings),
+            "data": {"name": self.dataset.name, "pictures": sizes},
+        }
 
     def run_folder(self, settings: Any, *, fresh: bool = False) -> Path:
         """Return the folder of this very run: same pictures, same settings, same release."""
@@ -149,19 +160,34 @@ def count_earlier(progress: Progress, folder: Path, resumed: int, notices: list[
     )
 
 
+def provenance(command: str, settings: Any, networks: Mapping[str, nn.Module]) -> dict[str, str]:
+    """Return how a network came to be, as the reports tell it.
+
+    Args:
+        command: what was typed.
+        settings: the dataclass of how it was trained.
+        networks: what the number of its weights is called -> a network.
+    """
+    return {
+        "command": command,
+        "date": datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%d %H:%M UTC"),
+        **{name: f"{sum(p.numel() for p in one.parameters()):,}" for name, one in networks.items()},
+        **{name: str(value) for name, value in asdict(settings).items()},
+        **{name: version(name) for name in LIBRARIES},
+    }
+
+
 def ship(
-    out: Path, folder: Path, task: str, tensors: Mapping[str, Tensor],
-    write_parts: Callable[[Path], None], report: str, facts: Mapping[str, Any],
-    *, preprocessing: Preprocessing | None = None,
+    out: Path, folder: Path, task: str, tensors: Mapping[str, Tensor], report: str,
+    facts: Mapping[str, Any], *, preprocessing: Preprocessing | None = None,
 ) -> None:  # fmt: skip
     """Write the folder that `runtime.generative` reads, and forget what a stop would have needed.
 
     Args:
         out: the folder; a bundle that was there is replaced once all is written.
-        folder: of the run.
+        folder: of the run, with the ONNX files of the task.
         task: one of runtime.generative.TASKS.
         tensors: the weights.
-        write_parts: writes the ONNX files into the folder it is given.
         report: the page, as text.
         facts: what else bundle.json holds, such as settings, classes, metrics; plain JSON types.
         preprocessing: how a picture becomes what the encoder takes; where there is an encoder.
@@ -169,12 +195,13 @@ def ship(
     with writing_bundle(out) as unfinished:
         own = {name: value.detach().cpu().contiguous() for name, value in tensors.items()}
         save_file(own, unfinished / WEIGHTS)
-        write_parts(unfinished)
+        for name in TASKS[task]:
+            shutil.copy(folder / name, unfinished)
         if preprocessing is not None:
             onnx.save(preprocess_graph(preprocessing), str(unfinished / PREPROCESS))
             facts = {**facts, "preprocessing": preprocessing.to_json()}
         if (folder / METRICS).exists():
-            shutil.copy(folder / METRICS, unfinished / METRICS)
+            shutil.copy(folder / METRICS, unfinished)
         (unfinished / REPORT).write_text(report, "utf-8")
         libraries = {name: version(name) for name in LIBRARIES}
         told = {"silverprint": __version__, "task": task, **facts, "libraries": libraries}

@@ -1,6 +1,8 @@
 """`generate sample` and `generate walk`: pictures out of codes, by ONNX Runtime alone."""
 
+import io
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from os import PathLike
 from pathlib import Path
@@ -13,8 +15,15 @@ from PIL import Image
 
 from silverprint.data.conventions import counted
 from silverprint.errors import ConfigError, closest
-from silverprint.reports.page import make_folder, unwritable
-from silverprint.runtime.generative import GenerativeBundle, Pictures, read_generative
+from silverprint.inspection.figure import write_bytes
+from silverprint.reports.page import make_folder
+from silverprint.runtime.generative import (
+    TOGETHER,
+    GenerativeBundle,
+    Labels,
+    Pictures,
+    read_generative,
+)
 from silverprint.runtime.sheets import in_rows, sheet, to_bytes
 
 Way = Literal["spherical", "linear"]
@@ -67,12 +76,13 @@ def sample(
         raise ConfigError(f"--temperature must lie within 0..10; got {temperature:g}.")
     bundle = read_generative(model, ("vae", "gan"))
     labels = labels_of(bundle, class_name, count)
-    pictures = bundle.decode(np.float32(temperature) * random_codes(bundle, count, seed), labels)
+    codes = np.float32(temperature) * random_codes(bundle, count, seed)
     if one_sheet:
         across = len(bundle.classes) if labels is not None and class_name is None else 0
-        write_sheet(pictures, out, across if 0 < across <= 2 * COLUMNS else _columns(count))
+        columns = across if 0 < across <= 2 * COLUMNS else _columns(count)
+        write_sheet(in_rows(bundle.decode(codes, labels), columns), out, columns)
     else:
-        _write_files(pictures, out)
+        _write_files(bundle, codes, labels, out)
     told = () if labels is None else tuple(bundle.classes[label] for label in labels)
     return Sampled(out, count, told)
 
@@ -94,7 +104,8 @@ def walk(
         walks: how many, between random codes.
         way: "spherical" keeps to lengths that codes of N(0, I) have; "linear" goes straight; None
             takes the former, but for an autoencoder, whose codes have no such lengths.
-        class_name: as of `sample`; None takes the first class.
+        class_name: what to make, of a network that is told; None makes all classes in turn, a walk
+            each, and of a grid the first. Between two pictures it is theirs, and needed.
         seed: of the random codes.
 
     Returns:
@@ -104,8 +115,7 @@ def walk(
         SilverprintError: the bundle, a setting, a picture or the sheet's place will not do.
     """
     out = Path(out)
-    if not check_place(out):
-        raise ConfigError(f"--out {out}: a walk is one sheet; name a {', '.join(KINDS)} file.")
+    check_sheet(out)
     if between is not None and grid:
         raise ConfigError("--between walks from picture to picture and --grid over all; give one.")
     if not (2 <= steps <= 64 and 1 <= walks <= 64):
@@ -117,19 +127,20 @@ def walk(
         raise ConfigError(f"--way must be one of spherical, linear; got {way!r}.{near}")
     bundle = read_generative(model, ("vae", "autoencoder") if between else ("vae", "gan"))
     way = way or ("linear" if bundle.task == "autoencoder" else "spherical")
-    first = bundle.classes[0] if bundle.conditional and class_name is None else class_name
     if grid:
         codes, told = _plane(bundle, steps), "grid"
+        labels = labels_of(bundle, class_name, 1)
     elif between is not None:
-        labels = labels_of(bundle, first, 2)
-        ends = bundle.encode(np.stack([bundle.read(file) for file in between]), labels)
+        labels = class_of(bundle, class_name, 1, "--class")
+        ends = bundle.encode(np.stack([bundle.read(file) for file in between]), each(labels, 2))
         codes, told = interpolate(ends[:1], ends[1:], steps, way), f"{way} between two pictures"
     else:
         ends = random_codes(bundle, 2 * walks, seed)
         codes = interpolate(ends[::2], ends[1::2], steps, way)
         told = f"{way} between random codes"
-    pictures = bundle.decode(codes, labels_of(bundle, first, len(codes)))
-    write_sheet(pictures, out, steps, gap=0 if grid else 2)
+        labels = labels_of(bundle, class_name, walks)
+    pictures = bundle.decode(codes, each(labels, len(codes)))
+    write_sheet(in_rows(pictures, steps), out, steps, gap=0 if grid else 2)
     return {"sheet": str(out), "walk": told, "pictures": len(pictures)}
 
 
@@ -173,29 +184,38 @@ def random_codes(bundle: GenerativeBundle, count: int, seed: int) -> Codes:
     return chance.standard_normal((count, bundle.code_size)).astype(np.float32)
 
 
-def labels_of(
-    bundle: GenerativeBundle, class_name: str | None, count: int
-) -> NDArray[np.int64] | None:
+def labels_of(bundle: GenerativeBundle, class_name: str | None, count: int) -> Labels:
+    """Return the class of each picture to be made, as of `class_of`; without a name all in turn."""
+    if bundle.conditional and class_name is None:
+        return np.arange(count, dtype=np.int64) % len(bundle.classes)
+    return class_of(bundle, class_name, count, "--class")
+
+
+def class_of(bundle: GenerativeBundle, class_name: str | None, count: int, option: str) -> Labels:
     """Return the class of each picture for a network that is told it, else nothing.
 
     Raises:
-        ConfigError: the class is unknown, or the network is told none.
+        ConfigError: the class is missing or unknown, or the network is told none.
     """
     if not bundle.conditional:
         if class_name is not None:
             raise ConfigError(
-                f"{bundle.path} was not told classes when it learned, so --class {class_name} "
-                "cannot be asked of it; train with --conditional."
+                f"{bundle.path} was not told classes when it learned, so {option} {class_name} "
+                "cannot be asked of it; leave it out, or train with --conditional."
             )
         return None
-    if class_name is None:
-        return np.arange(count, dtype=np.int64) % len(bundle.classes)
     if class_name not in bundle.classes:
+        given = "none was given" if class_name is None else f"got {class_name!r}"
         raise ConfigError(
-            f"--class must be one of {', '.join(bundle.classes)}; got {class_name!r}."
-            f"{closest(class_name, bundle.classes)}"
+            f"{option} must be one of {', '.join(bundle.classes)}; {given}."
+            f"{closest(class_name or '', bundle.classes)}"
         )
     return np.full(count, bundle.classes.index(class_name), np.int64)
+
+
+def each(labels: Labels, count: int) -> Labels:
+    """Return so many labels, each repeated as often as the others."""
+    return None if labels is None else labels.repeat(count // len(labels))
 
 
 def check_place(out: Path) -> bool:
@@ -212,24 +232,53 @@ def check_place(out: Path) -> bool:
         raise ConfigError(
             f"--out {out}: name a sheet that ends with {', '.join(KINDS)}, or a folder."
         )
-    if not out.absolute().parent.is_dir():
-        raise ConfigError(f"--out {out}: there is no such folder; make it, or name another place.")
+    check_sheet(out)
     return True
 
 
-def write_sheet(pictures: Pictures, out: Path, columns: int, gap: int = 2) -> None:
-    """Write pictures side by side, in rows."""
-    try:
-        Image.fromarray(sheet(in_rows(pictures, columns), columns=columns, gap=gap)).save(out)
-    except OSError as error:
-        raise unwritable(out, error) from None
+def check_sheet(out: Path) -> None:
+    """Refuse a place where no sheet can be.
+
+    Raises:
+        ConfigError: its ending is another, or it has no folder.
+    """
+    if out.suffix.lower() not in KINDS or out.is_dir():
+        raise ConfigError(f"--out {out}: name a sheet that ends with {', '.join(KINDS)}.")
+    if not out.absolute().parent.is_dir():
+        raise ConfigError(f"--out {out}: there is no such folder; make it, or name another place.")
 
 
-def _write_files(pictures: Pictures, folder: Path) -> None:
+def write_sheet(rows: Sequence[Pictures], out: Path, columns: int, gap: int = 2) -> None:
+    """Write rows of pictures as one, as `runtime.sheets.sheet` lays them; whole or not at all.
+
+    Raises:
+        ConfigError: it cannot be written, or is too large for the kind of file.
+    """
+    _write(sheet(rows, columns=columns, gap=gap), out)
+
+
+def _write_files(bundle: GenerativeBundle, codes: Codes, labels: Labels, folder: Path) -> None:
+    """Write what the codes make as single files, some at a time: they may be a million."""
     make_folder(folder)
-    digits = max(4, len(str(len(pictures))))
-    for number, pixels in enumerate(to_bytes(pictures)):
-        Image.fromarray(pixels).save(folder / f"{number:0{digits}}.png")
+    digits = max(4, len(str(len(codes))))
+    for start in range(0, len(codes), TOGETHER):
+        part = slice(start, start + TOGETHER)
+        pictures = bundle.decode(codes[part], None if labels is None else labels[part])
+        for number, pixels in enumerate(to_bytes(pictures), start):
+            _write(pixels, folder / f"{number:0{digits}}.png")
+
+
+def _write(pixels: NDArray[np.uint8], path: Path) -> None:
+    stream, kind = io.BytesIO(), Image.registered_extensions()[path.suffix.lower()]
+    try:
+        Image.fromarray(pixels).save(stream, kind)
+    except (OSError, ValueError):
+        height, width = pixels.shape[:2]
+        raise ConfigError(
+            f"--out {path}: {width:,} x {height:,} pixels are more than {kind} files hold; name a "
+            ".png file, or ask for fewer pictures."
+        ) from None
+    write_bytes(stream.getvalue(), path)
 
 
 def _columns(count: int) -> int:

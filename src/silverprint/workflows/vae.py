@@ -1,6 +1,5 @@
 """`generate vae`: train one, measure its bound, write it with a report."""
 
-import shutil
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -10,7 +9,7 @@ import torch
 from torch import Tensor
 
 from silverprint.data.conventions import counted
-from silverprint.data.table import SPLITS, Dataset, Split
+from silverprint.data.table import Dataset, Split
 from silverprint.errors import ConfigError
 from silverprint.export.bundle import check_output
 from silverprint.export.generative import export_part
@@ -181,28 +180,17 @@ def write_parts(vae: Vae, folder: Path) -> float:
 def write_vae(made: Made, out: Path, folder: Path, progress: Progress, command: str) -> None:
     """Write the bundle and its report."""
     facts = {
+        **made.material.facts(made.settings),
         "classes": list(made.classes),
-        "picture": {"channels": made.material.shape[0], "size": made.material.shape[1]},
         "network": asdict(made.trained.network.shape),
-        "training": asdict(made.settings),
         "epoch": made.trained.best_epoch,
         "epochs": made.trained.epochs,
         "metrics": {made.split: made.measures},
-        "data": {
-            "name": made.material.dataset.name,
-            "pictures": {split: len(made.material.dataset.rows(split)) for split in SPLITS},
-        },
     }
     with progress.stage("export"):
         facts["agreement"] = write_parts(made.trained.network, folder)
     ship(
         out, folder, "vae", made.trained.network.state_dict(),
-        lambda place: _copy_parts(folder, place),
         render(page_of(made, folder, progress, command)), facts,
         preprocessing=made.material.preprocessing,
     )  # fmt: skip
-
-
-def _copy_parts(folder: Path, place: Path) -> None:
-    for name in (ENCODER, DECODER):
-        shutil.copy(folder / name, place / name)

@@ -1,8 +1,5 @@
 """What the report of a variational autoencoder shows."""
 
-import datetime
-from dataclasses import asdict
-from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,7 +13,7 @@ from silverprint.reports.vae import VaeReport
 from silverprint.runtime.generative import GenerativeBundle
 from silverprint.training.importance import active_units
 from silverprint.training.progress import Progress
-from silverprint.workflows.generative import LIBRARIES
+from silverprint.workflows.generative import provenance
 from silverprint.workflows.latent import interpolate, labels_of, plane, random_codes
 
 if TYPE_CHECKING:
@@ -71,7 +68,7 @@ def page_of(made: "Made", folder: Path, progress: Progress, command: str) -> Vae
         points=points, axes=axes, labels=labels[some].numpy(), classes=material.dataset.classes,
         curves=made.trained.curves, notices=material.told,
         refused=material.refused, seconds=dict(progress.seconds),
-        provenance=_provenance(made, command),
+        provenance=provenance(command, made.settings, {"weights": made.trained.network}),
     )  # fmt: skip
 
 
@@ -128,14 +125,3 @@ def _collapse(made: "Made") -> str:
         "bound found no use for them. If more than half have, a smaller --latent does the same; if "
         "pictures come back too vague, try --set beta_warm_up=0.2 or --set free_bits=0.1."
     )
-
-
-def _provenance(made: "Made", command: str) -> dict[str, str]:
-    weights = sum(p.numel() for p in made.trained.network.parameters())
-    return {
-        "command": command,
-        "date": datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%d %H:%M UTC"),
-        "weights": f"{weights:,}",
-        **{name: str(value) for name, value in asdict(made.settings).items()},
-        **{name: version(name) for name in LIBRARIES},
-    }

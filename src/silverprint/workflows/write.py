@@ -1,7 +1,6 @@
 """Train a character model on a text, and write the folder it is used from."""
 
 import math
-import shutil
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -94,11 +93,8 @@ def train_text_model(
         passages = _passages(model, text, settings.seed)
         run = Written(fitted, measures, parity, passages, notices)
 
-        def put(unfinished: Path) -> None:
-            shutil.copy(folder / STEP, unfinished / STEP)
-
         ship(
-            out, folder, "text", fitted.network.state_dict(), put,
+            out, folder, "text", fitted.network.state_dict(),
             writing_page(_page(text, settings, run, progress.seconds, command)),
             _told(text, settings, run),
         )  # fmt: skip

@@ -15,7 +15,7 @@ def walk(
     steps: Annotated[int, typer.Option(help="Pictures of a walk, or of a grid's side.")] = 12,
     walks: Annotated[int, typer.Option(help="How many, between random codes.")] = 6,
     way: Annotated[str | None, typer.Option(help="spherical or linear.", show_default="spherical; linear for an autoencoder")] = None,
-    class_name: Annotated[str | None, typer.Option("--class", help="Of a network that is told the class.", show_default="the first")] = None,
+    class_name: Annotated[str | None, typer.Option("--class", help="Of a network that is told the class.", show_default="a walk of each; a grid of the first; needed with --between")] = None,
     seed: Annotated[int, typer.Option(min=0, help="Of the random codes.")] = 0,
     out: Annotated[Path, typer.Option("--out", "-o", help="The sheet: .png, .jpg or .webp.")] = Path("walk.png"),
     json: Annotated[bool, typer.Option("--json", help="Print one JSON object to stdout.")] = False,
