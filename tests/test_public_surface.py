@@ -124,6 +124,22 @@ def test_help_is_light() -> None:
     assert imported & HEAVY == set()
 
 
+def test_without_the_training_extra_the_line_that_installs_it_is_told() -> None:
+    code = """
+import sys
+sys.modules["torch"] = None
+import silverprint as sp
+digits = sp.Dataset("digits", (), [], [], [], [])
+for use in (sp.train, sp.tune, sp.compare, sp.audit, sp.features, sp.pixels,
+            lambda data: sp.generate("vae", data, "vae"), lambda _: sp.load_backbone()):
+    try:
+        use(digits)
+    except sp.MissingExtraError as error:
+        print(error.extra, 'pip install "silverprint[train]"' in str(error))
+"""
+    assert python("-c", code).stdout.splitlines() == ["train True"] * 8
+
+
 def test_nothing_reports_to_anyone() -> None:
     code = """
 from silverprint import ConfigError

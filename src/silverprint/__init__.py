@@ -17,19 +17,10 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
-    from silverprint.api import (
-        Model,
-        audit,
-        features,
-        generate,
-        list_backbones,
-        load,
-        load_backbone,
-        pixels,
-        stylize,
-        train,
-        write,
-    )
+    from silverprint.api.arrays import features, list_backbones, load_backbone, pixels
+    from silverprint.api.classifiers import audit, compare, train, tune
+    from silverprint.api.making import generate, stylize, write
+    from silverprint.api.model import Model, load
     from silverprint.data.named import list_datasets
     from silverprint.data.read import read
     from silverprint.data.table import Dataset
@@ -52,19 +43,10 @@ if TYPE_CHECKING:
     from silverprint.workflows.reconstruct import reconstruct
 
 _HOMES = {
-    "silverprint.api": (
-        "Model",
-        "audit",
-        "features",
-        "generate",
-        "list_backbones",
-        "load",
-        "load_backbone",
-        "pixels",
-        "stylize",
-        "train",
-        "write",
-    ),
+    "silverprint.api.arrays": ("features", "list_backbones", "load_backbone", "pixels"),
+    "silverprint.api.classifiers": ("audit", "compare", "train", "tune"),
+    "silverprint.api.making": ("generate", "stylize", "write"),
+    "silverprint.api.model": ("Model", "load"),
     "silverprint.data.named": ("list_datasets",),
     "silverprint.data.read": ("read",),
     "silverprint.data.table": ("Dataset",),
@@ -93,6 +75,8 @@ __all__ = [  # noqa: RUF022 - in the order a reader meets them
     "pixels",
     "features",
     "train",
+    "tune",
+    "compare",
     "load",
     "load_backbone",
     "audit",

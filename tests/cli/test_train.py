@@ -348,6 +348,21 @@ def test_a_class_of_one_picture_cannot_be_cross_validated(cli, photos, tmp_path)
     assert "dog has one picture; with fewer than 500 pictures each class needs" in ran.err
 
 
+def test_groups_are_kept_whole_or_refused(cli, photos, tmp_path) -> None:
+    lines = [
+        f"{photo.parent.name}/{photo.name},{photo.parent.name},{i // 4},one film"
+        for i, photo in enumerate(sorted(photos.rglob("*.jpg")))
+    ]
+    table = photos / "films.csv"
+    table.write_text("\n".join(["path,label,film,all", *lines]))
+    how = ("--out", tmp_path / "b", "--hidden-size", "0", *QUICK)
+    ran = cli("train", table, "--group-column", "film", *how)
+    assert json.loads(ran.out)["metrics"]["validation"]["cross_validated"] == 5
+    ran = cli("train", table, "--group-column", "all", *how)
+    assert ran.code == 2
+    assert "all training pictures are in one group, so none can be held out" in ran.err
+
+
 def test_a_fault_of_ours_says_so(cli, photos, tmp_path, monkeypatch) -> None:
     from silverprint.workflows import train
 

@@ -78,6 +78,31 @@ def test_columns_can_be_named(tmp_path: Path) -> None:
         read(path, image_column="id", label_column="specis")
 
 
+def test_groups_are_a_column_that_is_named(tmp_path: Path) -> None:
+    text = "path,label,film\na.jpg,1,x\nb.jpg,2,y\nc.jpg,1,x\n"
+    path = manifest(tmp_path, text)
+    assert read(path).groups is None
+    dataset = read(path, group_column="film", class_names=["one", "two"])
+    assert dataset.groups is not None
+    assert dataset.groups.tolist() == [0, 1, 0]
+    assert dataset.notices == ()
+    several = read(manifest(tmp_path, text.replace("1,x", "1|2,x")), group_column="film")
+    assert several.task == "multi-label"
+    assert several.groups is not None
+    with pytest.raises(DataError, match=r"no column 'flim' among .* Did you mean 'film'"):
+        read(path, group_column="flim")
+    with pytest.raises(DataError, match=r"^b\.jpg: its group is missing \(''\)"):
+        read(manifest(tmp_path, text.replace("2,y", "2,")), group_column="film")
+
+
+def test_groups_of_what_is_no_table(tmp_path: Path) -> None:
+    for name in ("x/a.jpg", "y/b.jpg"):
+        (tmp_path / name).parent.mkdir()
+        (tmp_path / name).touch()
+    with pytest.raises(DataError, match=r"group_column is a column of a CSV.*Dataset\.with_groups"):
+        read(tmp_path, group_column="film")
+
+
 def test_missing_columns_name_those_found(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"no column for the image.*'a.jpg', 'cat'.*image_column"):
         read(manifest(tmp_path, "a.jpg,cat\nb.jpg,dog\n"))

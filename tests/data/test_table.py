@@ -20,6 +20,13 @@ def small() -> Dataset:
     )
 
 
+def pairs() -> Dataset:
+    return Dataset(
+        "photos", ("a", "b"), [np.zeros((1, 1), np.uint8)] * 6, list("012345"),
+        np.array([0, 0, 0, 1, 1, 1]), np.zeros(6, np.int8),
+    )  # fmt: skip
+
+
 def test_rows_and_counts() -> None:
     dataset = small()
     assert dataset.rows("test").tolist() == [2, 3]
@@ -75,3 +82,47 @@ def test_a_dataset_is_shown_in_a_line_however_many_pictures_it_has() -> None:
     )
     assert repr(dataset) == "<Dataset 'pets': 2 train, 1 test pictures of 2 classes>"
     assert repr(dataset.take(np.array([], int))) == "<Dataset 'pets': no pictures of 2 classes>"
+
+
+def test_splits_of_ones_own() -> None:
+    names = ["train", "valid", "test", "train", "validation", "test"]
+    dataset = pairs()
+    chosen = dataset.with_splits(names)
+    assert chosen.splits.tolist() == [0, 1, 2, 0, 1, 2]
+    assert chosen.labels is dataset.labels
+    assert (chosen.with_splits(np.array(names)).splits == chosen.splits).all()
+    assert dataset.splits.tolist() == [0] * 6
+
+
+@pytest.mark.parametrize(
+    ("splits", "message"),
+    [
+        (["train"] * 5, "photos: 6 pictures but 5 splits; every picture needs exactly one"),
+        (["train"] * 4 + ["tset"] * 2, "^4: a split is train, validation or test, not 'tset'"),
+        ([None] * 6, "^0: a split is train, validation or test, not None"),
+        (np.zeros(6, np.int8), "^0: a split is train, validation or test, not "),
+        (["train"] * 5 + ["test"], "photos: every split needs the same classes, but test has no"),
+    ],
+)
+def test_splits_that_cannot_be(splits, message) -> None:
+    with pytest.raises(DataError, match=message):
+        pairs().with_splits(splits)
+
+
+def test_groups_follow_their_pictures() -> None:
+    dataset = pairs().with_groups(["x", "y", "y", "z", "x", "x"])
+    assert dataset.groups.tolist() == [0, 1, 1, 2, 0, 0]
+    assert repr(dataset) == "<Dataset 'photos': 6 train pictures of 2 classes in 3 groups>"
+    taken = dataset.take(np.array([3, 1, 2]))
+    assert taken.groups.tolist() == [2, 1, 1]
+    assert taken.noting("seen").groups.tolist() == [2, 1, 1]
+    assert renamed(dataset, "pets", {"a": "cat"}).groups.tolist() == dataset.groups.tolist()
+    assert dataset.with_groups(np.arange(6)).groups.tolist() == list(range(6))
+
+
+@pytest.mark.parametrize("missing", [None, float("nan"), "", np.datetime64("NaT")])
+def test_a_picture_without_a_group_is_named(missing) -> None:
+    with pytest.raises(DataError, match=r"^2: its group is missing .* such as its name\.$"):
+        pairs().with_groups(["x", "y", missing, "z", "x", "x"])
+    with pytest.raises(DataError, match="photos: 6 pictures but 2 groups"):
+        pairs().with_groups(["x", missing])

@@ -88,8 +88,7 @@ class PictureReader:
     def _content(self, row: int) -> tuple[bytes | NDArray[np.uint8], bytes]:
         source = self.sources[row]
         if isinstance(source, np.ndarray):
-            shaped = repr(source.shape).encode() + source.tobytes()
-            return source, hashlib.sha256(shaped).digest()
+            return source, hashlib.sha256(bytes_of_array(source)).digest()
         data = _read(source, self.names[row])
         return data, hashlib.sha256(data).digest()
 
@@ -106,6 +105,11 @@ class PictureReader:
         image = decode(content, name=name, min_side=side)
         result: NDArray[np.uint8] = self._session.run(["pixels"], {"images": image[None]})[0][0]
         return result
+
+
+def bytes_of_array(pixels: NDArray[np.generic]) -> bytes:
+    """Return what stands for the file of a picture that has none."""
+    return repr(pixels.shape).encode() + pixels.tobytes()
 
 
 def _read(path: Path | str, name: str) -> bytes:

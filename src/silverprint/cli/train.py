@@ -73,6 +73,7 @@ def train(
     image_column: Annotated[str | None, typer.Option(help="Of a CSV or JSONL file.", rich_help_panel=Data)] = None,
     label_column: Annotated[str | None, typer.Option(help="Of a CSV or JSONL file.", rich_help_panel=Data)] = None,
     label_separator: Annotated[str | None, typer.Option(help="Between several labels in one cell.", rich_help_panel=Data)] = None,
+    group_column: Annotated[str | None, typer.Option(help="Of a CSV or JSONL file: what is equal there, such as the subject, stays on one side of splits drawn here.", rich_help_panel=Data)] = None,
     class_names: Annotated[str | None, typer.Option(help="What to call numbered classes, such as a,b,c.", rich_help_panel=Data)] = None,
     cache_limit: Annotated[str | None, typer.Option(help="What the feature cache may keep, such as 20GB.", show_default="20GB")] = None,
     on: Annotated[str | None, typer.Option(help="A Ray cluster that looks at the pictures: ray (this machine), auto, HOST:PORT or ray://HOST:10001.", show_default=False)] = None,
@@ -138,7 +139,7 @@ def train(
     with progress.stage("read"):
         dataset = read_data(
             data, data_dir=data_dir, image_column=image_column, label_column=label_column,
-            label_separator=label_separator, class_names=class_names,
+            label_separator=label_separator, group_column=group_column, class_names=class_names,
         )  # fmt: skip
     command = shlex.join(["silverprint", *sys.argv[1:]])
     run = train_bundle(dataset, out, settings, progress, command)

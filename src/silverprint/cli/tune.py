@@ -47,6 +47,7 @@ def tune(
     image_column: Annotated[str | None, typer.Option(help="Of a CSV or JSONL file.", rich_help_panel=Data)] = None,
     label_column: Annotated[str | None, typer.Option(help="Of a CSV or JSONL file.", rich_help_panel=Data)] = None,
     label_separator: Annotated[str | None, typer.Option(help="Between several labels in one cell.", rich_help_panel=Data)] = None,
+    group_column: Annotated[str | None, typer.Option(help="Of a CSV or JSONL file: what is equal there, such as the subject, stays on one side of splits drawn here.", rich_help_panel=Data)] = None,
     class_names: Annotated[str | None, typer.Option(help="What to call numbered classes, such as a,b,c.", rich_help_panel=Data)] = None,
     json: Annotated[bool, typer.Option("--json", help="Print one JSON object to stdout.")] = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print errors only.")] = False,
@@ -75,7 +76,7 @@ def tune(
     with progress.stage("read"):
         dataset = read_data(
             data, data_dir=data_dir, image_column=image_column, label_column=label_column,
-            label_separator=label_separator, class_names=class_names,
+            label_separator=label_separator, group_column=group_column, class_names=class_names,
         )  # fmt: skip
     command = shlex.join(["silverprint", *sys.argv[1:]])
     if find_lr:

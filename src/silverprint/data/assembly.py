@@ -1,7 +1,7 @@
 """The last step of every reader: class order, and the checks that any dataset has to pass."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import chain
 from pathlib import Path
 
@@ -106,14 +106,11 @@ def renamed(dataset: Dataset, name: str, new_names: Mapping[str, str], *notices:
     classes = dict(enumerate(new_names.get(label, label) for label in dataset.classes))
     order = sorted(classes, key=lambda code: natural_key(classes[code]))
     table = np.argsort(np.array(order))
-    return Dataset(
+    return replace(
+        dataset,
         name=name,
         classes=tuple(classes[code] for code in order),
-        sources=dataset.sources,
-        names=dataset.names,
         labels=table[dataset.labels],
-        splits=dataset.splits,
-        root=dataset.root,
         notices=(*dataset.notices, *notices),
     )
 
@@ -124,12 +121,13 @@ def check_classes(dataset: Dataset) -> None:
     Raises:
         DataError: two classes have one name, there is only one class, or a split lacks some.
     """
+    where = dataset.root or dataset.name
     if len(set(dataset.classes)) < len(dataset.classes):
         twice = {name for name in dataset.classes if dataset.classes.count(name) > 1}
-        raise DataError(f"{dataset.root}: two classes are both called {first_few(sorted(twice))}.")
+        raise DataError(f"{where}: two classes are both called {first_few(sorted(twice))}.")
     if len(dataset.classes) < 2:
         raise DataError(
-            f"{dataset.root}: a dataset needs at least two classes, but all "
+            f"{where}: a dataset needs at least two classes, but all "
             f"{counted(len(dataset), 'picture')} found are {dataset.classes[0]!r}. Pass the folder "
             "that holds one folder a class, or add another class."
         )
@@ -140,6 +138,6 @@ def check_classes(dataset: Dataset) -> None:
             faults.append(f"{split} has no picture of {first_few(lacking)}")
     if faults:
         raise DataError(
-            f"{dataset.root}: every split needs the same classes, but {'; '.join(faults)}. "
+            f"{where}: every split needs the same classes, but {'; '.join(faults)}. "
             "Add pictures there, or take the class out of the other splits."
         )

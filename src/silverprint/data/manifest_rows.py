@@ -44,11 +44,13 @@ class Columns:
         image: the column with the pictures' paths.
         label: the column with their labels.
         separator: what separates several labels in one cell; "" that nothing does.
+        group: the column with what pictures have in common that stay on one side of splits.
     """
 
     image: str | None = None
     label: str | None = None
     separator: str | None = None
+    group: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +64,7 @@ class Row:
         path: the same, made absolute; text where it is an address such as https://...
         label: the cell; a tuple where it is a JSON list.
         split: from the split column, or what the file is.
+        group: from the column that was asked for.
     """
 
     file: Path
@@ -70,6 +73,7 @@ class Row:
     path: Path | str
     label: Cell
     split: Split
+    group: Cell | None = None
 
     @property
     def place(self) -> str:
@@ -107,18 +111,19 @@ def read_rows(path: Path, split: Split, columns: Columns) -> tuple[list[Row], li
         DataError: see `read_manifest_file`.
     """
     rows: list[Row] = []
-    chosen: dict[tuple[str, ...], tuple[str, str, str | None]] = {}
+    chosen: dict[tuple[str, ...], tuple[str, str, str | None, str | None]] = {}
     root = str(path.parent)
     for line, cells in _lines(path):
         names = tuple(cells)
         if names not in chosen:
             chosen[names] = _choose(path, names, columns, line)
-        image, label, part = chosen[names]
+        image, label, part, group = chosen[names]
         place = f"{path}, line {line}"
         name = _image_name(place, image, cells[image])
         row_split = _split_of(place, cells[part], split) if part else split
         found = name if is_address(name) else _absolute(root, name)
-        rows.append(Row(path, line, name, found, cells[label], row_split))
+        grouped = cells[group] if group else None
+        rows.append(Row(path, line, name, found, cells[label], row_split, grouped))
     unused = [name for names, taken in chosen.items() for name in names if name not in taken]
     return rows, list(dict.fromkeys(unused))
 
@@ -263,17 +268,18 @@ def _json_cell(value: object) -> Cell:
 
 def _choose(
     path: Path, found: Sequence[str], columns: Columns, line: int = 1
-) -> tuple[str, str, str | None]:
-    """Return the names of the image, label and split columns; None where nothing says splits.
+) -> tuple[str, str, str | None, str | None]:
+    """Return the names of the image, label, split and group columns; None for those there are not.
 
     Raises:
-        DataError: there is no image or no label column, or the one asked for is not there.
+        DataError: there is no image or no label column, or one asked for is not there.
     """
     image = _column(path, line, found, "image", columns.image, IMAGE_COLUMNS)
     label = _column(path, line, found, "label", columns.label, LABEL_COLUMNS)
     by_name = {name.casefold(): name for name in reversed(found)}
     split = next((by_name[word] for word in SPLIT_COLUMNS if word in by_name), None)
-    return image, label, split if split not in (image, label) else None
+    group = columns.group and _column(path, line, found, "group", columns.group, ())
+    return image, label, split if split not in (image, label) else None, group
 
 
 def _column(

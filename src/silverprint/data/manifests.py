@@ -66,9 +66,13 @@ def _read(root: Path, files: Mapping[Split, Path], columns: Columns) -> Dataset:
     _check_some_exist(root, labelled)
     check_schemes(item.row.path for item in labelled)
     if separator is None:
-        return _single_label(root, labelled, notices)
-    how = f"Multi-label: labels are separated by {separator!r}." if separator else "Multi-label."
-    return _multi_label(root, labelled, [*notices, how])
+        dataset = _single_label(root, labelled, notices)
+    else:
+        how = f": labels are separated by {separator!r}." if separator else "."
+        dataset = _multi_label(root, labelled, [*notices, f"Multi-label{how}"])
+    if columns.group is None:
+        return dataset
+    return dataset.with_groups(item.row.group for item in labelled)
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,6 +24,7 @@ def read(
     image_column: str | None = None,
     label_column: str | None = None,
     label_separator: str | None = None,
+    group_column: str | None = None,
     class_names: Sequence[str] | None = None,
     progress: Progress | None = None,
 ) -> Dataset:
@@ -40,6 +41,8 @@ def read(
         label_column: a manifest's column of labels, likewise.
         label_separator: what separates several labels in one cell; found out if None ("|" or
             ";"), and "" says that a cell is one label whatever it holds.
+        group_column: a manifest's column that is equal for pictures which belong together, such as
+            those of one subject: splits and folds drawn later keep them on one side.
         class_names: what to call the classes of a file that only numbers them, from the lowest
             number on.
         progress: called with a file's name, the bytes so far and in all, while downloading.
@@ -52,6 +55,11 @@ def read(
     """
     if split is not None and split not in SPLITS:
         raise ConfigError(f"split is train, validation or test, not {split!r}.")
+    if not isinstance(source, str | os.PathLike):
+        raise DataError(
+            f"read takes a path or a dataset's name; got {type(source).__name__}. A table of paths "
+            "and labels is read from a file, such as a CSV."
+        )
     text = os.fspath(source)
     name = text.casefold()
     if is_address(text):
@@ -69,8 +77,13 @@ def read(
             )
         found = read_named(name, split=split or "train", data_dir=data_dir, progress=progress)
         return found if class_names is None else _called(found, class_names)
-    columns = Columns(image_column, label_column, label_separator)
+    columns = Columns(image_column, label_column, label_separator, group_column)
     dataset = read_path(path, split or "train", columns)
+    if group_column is not None and dataset.groups is None:
+        raise DataError(
+            f"{text}: group_column is a column of a CSV, JSON Lines or Parquet file, and this is "
+            "none. Make such a file, or set groups from Python: Dataset.with_groups."
+        )
     if class_names is not None:
         dataset = _called(dataset, class_names)
     if name not in NAMED:

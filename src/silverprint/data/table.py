@@ -5,7 +5,7 @@ Readers make one; everything after reads only this. A picture's source is a path
 paths.
 """
 
-from collections.abc import Sequence
+from collections.abc import Hashable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal, overload
@@ -19,6 +19,7 @@ Task = Literal["single-label", "multi-label"]
 Split = Literal["train", "validation", "test"]
 SPLITS: tuple[Split, ...] = ("train", "validation", "test")
 
+MISSING = {"", "None", "nan", "NaT", "<NA>"}  # what a table's empty cell becomes
 Source = Path | str | NDArray[np.uint8]  # text is an address, such as s3://bucket/picture.jpg
 
 
@@ -62,6 +63,8 @@ class Dataset:
         task: "single-label" or "multi-label".
         root: the folder or file that was read.
         notices: a line for everything that was found but not taken, and for every choice made.
+        groups: (n,) int64, the same for pictures that splits and folds drawn later keep on one
+            side, such as those of one subject; None where each picture stands for itself.
     """
 
     name: str
@@ -73,12 +76,16 @@ class Dataset:
     task: Task = "single-label"
     root: Path | None = None
     notices: tuple[str, ...] = field(default=())
+    groups: NDArray[np.int64] | None = None
 
     def __post_init__(self) -> None:
         count = len(self.sources)
-        columns = {"names": self.names, "labels": self.labels, "splits": self.splits}
+        columns = {
+            "names": self.names, "labels": self.labels, "splits": self.splits,
+            "groups": self.groups,
+        }  # fmt: skip
         for column, values in columns.items():
-            if len(values) != count:
+            if values is not None and len(values) != count:
                 raise DataError(
                     f"{self.name}: {count} pictures but {len(values)} {column}; "
                     "every picture needs exactly one."
@@ -89,8 +96,10 @@ class Dataset:
 
     def __repr__(self) -> str:
         counts = [f"{len(self.rows(split)):,} {split}" for split in SPLITS if self.has(split)]
-        told = ", ".join(counts) or "no"
-        return f"<Dataset {self.name!r}: {told} pictures of {len(self.classes):,} classes>"
+        told = f"{', '.join(counts) or 'no'} pictures of {len(self.classes):,} classes"
+        if self.groups is not None:
+            told += f" in {len(np.unique(self.groups)):,} groups"
+        return f"<Dataset {self.name!r}: {told}>"
 
     def rows(self, split: Split) -> NDArray[np.int64]:
         """Return the row numbers of one split, in order."""
@@ -109,7 +118,60 @@ class Dataset:
             labels=self.labels[rows],
             splits=self.splits[rows],
             notices=(*self.notices, *notices),
+            groups=None if self.groups is None else self.groups[rows],
         )
+
+    def with_splits(self, splits: Iterable[str]) -> "Dataset":
+        """Return the dataset with splits of your own.
+
+        Args:
+            splits: (n,) "train", "validation" or "test" a picture, in the order of `names`: a list,
+                an array, or a column of a data frame.
+
+        Raises:
+            DataError: there are not as many as pictures, one is none of the three, or a class has
+                pictures in one split and none in another.
+        """
+        from silverprint.data.assembly import check_classes
+        from silverprint.data.conventions import split_named
+
+        given = list(splits)
+        named = [split_named(word) if isinstance(word, str) else None for word in given]
+        codes = [-1 if split is None else SPLITS.index(split) for split in named]
+        chosen = replace(self, splits=np.array(codes, np.int8))
+        if -1 in codes:
+            row = codes.index(-1)
+            raise DataError(
+                f"{self.names[row]}: a split is train, validation or test, not {given[row]!r}."
+            )
+        if self.task == "single-label":
+            check_classes(chosen)
+        return chosen
+
+    def with_groups(self, groups: Iterable[Hashable]) -> "Dataset":
+        """Return the dataset with groups, such as all pictures of one subject or of one film.
+
+        Validation splits and folds that are drawn keep each group on one side. Splits that are
+        given stay as they are; where they tear a group, a notice says so.
+
+        Args:
+            groups: (n,) one value a picture, in the order of `names`, equal within a group: a list,
+                an array, or a column of a data frame.
+
+        Raises:
+            DataError: there are not as many as pictures, or one is missing (None, NaN or empty).
+        """
+        numbers: dict[Hashable, int] = {}
+        given = list(groups)
+        codes = [numbers.setdefault(value, len(numbers)) for value in given]
+        chosen = replace(self, groups=np.array(codes, np.int64))
+        for name, value in zip(self.names, given, strict=True):
+            if str(value) in MISSING:
+                raise DataError(
+                    f"{name}: its group is missing ({value!r}); a picture that belongs to no other "
+                    "needs a value of its own, such as its name."
+                )
+        return chosen
 
     def noting(self, *notices: str) -> "Dataset":
         """Return the dataset with further notices."""

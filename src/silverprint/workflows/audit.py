@@ -5,6 +5,7 @@ Everything after the look is arithmetic on what was seen: a few seconds for some
 
 import hashlib
 import os
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
@@ -58,6 +59,11 @@ class Audit:
     findings: list[Finding]
     looked: int
     notices: list[str]
+
+    def __repr__(self) -> str:
+        kinds = Counter(finding.kind for finding in self.findings)
+        told = ", ".join(f"{count} {kind}" for kind, count in kinds.items()) or "nothing"
+        return f"<Audit of {len(self.dataset):,} pictures: {told}>"
 
 
 def audit(dataset: Dataset, settings: TrainSettings, progress: Progress) -> Audit:

@@ -95,9 +95,9 @@ class Compared:
     words: str
     metrics: dict[str, dict[str, Any]]
     epochs: int
-    curves: dict[str, list[float]]
+    curves: dict[str, list[float]] = field(repr=False)
     seconds: float
-    right: dict[str, list[bool]] = field(default_factory=dict)
+    right: dict[str, list[bool]] = field(default_factory=dict, repr=False)
 
     def to_json(self) -> dict[str, Any]:
         """Return what a person wants to know, as plain JSON types."""
@@ -122,6 +122,9 @@ class Comparison:
     seconds: float
     title: str
     notices: list[str]
+
+    def __repr__(self) -> str:
+        return f"<Comparison of {len(self.results)}: {self.verdict}>"
 
     @property
     def ranked(self) -> list[Compared]:
@@ -193,7 +196,7 @@ def compare(
     began = time.perf_counter()
     for number in presets:
         if number not in PRESETS:
-            raise ConfigError(f"presets are {', '.join(map(str, PRESETS))}; got {number}.")
+            raise ConfigError(f"presets are {', '.join(map(str, PRESETS))}; got {number!r}.")
     if not presets or not backbones:
         raise ConfigError("compare needs at least one preset and one backbone; give both.")
     one_process_only("compare", "run it in one")

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from silverprint.backbones.reading import bytes_of_array
 from silverprint.data.table import Dataset
 from silverprint.errors import ConfigError, MissingExtraError, closest
 from silverprint.export.network import BundleNetwork, load_network, normalise, preprocessing_of
@@ -37,11 +38,15 @@ from silverprint.inspection.view import View, reduced, view
 from silverprint.reports.markup import Markup
 from silverprint.reports.page import make_folder
 from silverprint.runtime.bundle import Bundle
-from silverprint.runtime.images import decode
-from silverprint.runtime.predictor import Prediction, Predictor
+from silverprint.runtime.images import decode, read_file
+from silverprint.runtime.predictor import Picture, Prediction, Predictor
+from silverprint.training.checks import Range, check_fields, is_kind
 from silverprint.training.progress import Progress
 from silverprint.workflows.neighbours import Neighbour, nearest
 
+RANGES: dict[str, Range] = {"top": (int, 1, 1000, "1..1000"), "neighbours": (int, 0, 100, "0..100")}
+CHOICES = {"inside": (None, True, False)}
+FREE = ("cam_layer", "patch")  # which the network checks
 MOST_CLASSES = 4  # that are explained in one figure
 PATCH = 5  # hidden squares along a side, if they did not overlap; they overlap by half
 AGREE = 0.02  # largest difference of a probability between the file and its layers
@@ -74,11 +79,7 @@ class ExplainSettings:
     inside: bool | None = None
 
     def __post_init__(self) -> None:
-        for name, least, most in (("top", 1, 1000), ("neighbours", 0, 100)):
-            if not least <= getattr(self, name) <= most:
-                raise ConfigError(
-                    f"{name} must lie within {least}..{most}; got {getattr(self, name)}."
-                )
+        check_fields(self, CHOICES, RANGES, free=FREE)
 
 
 @dataclass
@@ -97,9 +98,9 @@ class Target:
 
     label: str
     probability: float
-    cam: Array | None = None
-    overlay: Array | None = None
-    falls: Array | None = None
+    cam: Array | None = field(default=None, repr=False)
+    overlay: Array | None = field(default=None, repr=False)
+    falls: Array | None = field(default=None, repr=False)
     least: float | None = None
     files: dict[str, str] = field(default_factory=dict)
 
@@ -144,6 +145,10 @@ class Explanation:
         """The label that neighbours are compared with; of an unknown picture the likeliest."""
         return self.answer.top[0][0] if self.answer.unknown else self.answer.label
 
+    def _repr_svg_(self) -> str:
+        """Return the figure, which a notebook then shows."""
+        return Path(self.files["explanation (svg)"]).read_text("utf-8")
+
     def to_json(self) -> dict[str, Any]:
         """Return plain JSON types."""
         near = [
@@ -161,14 +166,14 @@ class Explanation:
 
 
 def explain_picture(
-    bundle: Bundle, image: str | os.PathLike[str], out: Path, settings: ExplainSettings,
+    bundle: Bundle, image: Picture, out: Path, settings: ExplainSettings,
     progress: Progress, pictures: Dataset | None = None,
 ) -> Explanation:  # fmt: skip
     """Explain a bundle's answer for one picture.
 
     Args:
         bundle: the model; frozen, fine-tuned or from scratch.
-        image: the picture.
+        image: the picture: a path, an address, a file's bytes or an array.
         out: folder for the figure and its parts.
         settings: what to show.
         progress: shows what takes a while.
@@ -181,9 +186,9 @@ def explain_picture(
     preprocessing = preprocessing_of(bundle)
     for name in (*settings.layers, *filter(None, [settings.cam_layer])):
         check_layer(network, name)
-    make_folder(out)
-    name = os.fspath(image)
+    name = os.fspath(image) if isinstance(image, str | os.PathLike) else "picture"
     seen = view(image, name, preprocessing)
+    make_folder(out)
     pixels = normalise(torch.from_numpy(seen.pixels[None].copy()), preprocessing)
     answers = Predictor(bundle)
     looked, distances = answers.look(answers.decode(image)[None])
@@ -199,9 +204,8 @@ def explain_picture(
             "They are not known: give the training data with --pictures, as it was given to train."
         )
     elif settings.neighbours:
-        data = Path(image).read_bytes()
         found.neighbours, notices = nearest(
-            bundle, network, data, pixels, pictures, settings.neighbours, progress
+            bundle, network, _content(image), pixels, pictures, settings.neighbours, progress
         )
         found.notices += notices
         found.beside = _said_of(found.neighbours, found.guess)
@@ -215,6 +219,13 @@ def explain_picture(
             everything=everything,
         )  # fmt: skip
     return found
+
+
+def _content(image: Picture) -> bytes:
+    """Return the bytes by which a picture is told from its copies."""
+    if isinstance(image, np.ndarray):
+        return bytes_of_array(image)
+    return image if isinstance(image, bytes) else read_file(image)
 
 
 def _chosen(bundle: Bundle, answer: Prediction, asked: Sequence[str]) -> list[str]:
@@ -282,8 +293,8 @@ def _hide(
 ) -> Occlusion:  # fmt: skip
     size = pixels.shape[-1]
     patch = max(2, round(size / PATCH)) if settings.patch is None else settings.patch
-    if not 1 <= patch <= size:
-        raise ConfigError(f"patch must lie within 1..{size} pixels; got {patch}.")
+    if not (is_kind(patch, int) and 1 <= patch <= size):
+        raise ConfigError(f"patch must lie within 1..{size} pixels; got {patch!r}.")
     stride = max(1, patch // 2)
     total = len(occlusion_steps(size, patch, stride)) ** 2
     with progress.stage("occlusion", total, f"hiding {total} squares") as advance:

@@ -1,7 +1,7 @@
 """The training pictures that a network sees as most like a given one."""
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -42,7 +42,7 @@ class Neighbour:
     file: str
     label: str
     similarity: float
-    source: Source
+    source: Source = field(repr=False)
 
 
 def nearest(

@@ -1,5 +1,6 @@
 """A training run in progress, whatever is trained: the state that the steps of `train` share."""
 
+import math
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -124,7 +125,7 @@ class Training:
         """What was chosen, as plain JSON types: the head, and the epoch of a trained network."""
         facts: dict[str, Any] = {}
         if self.chosen is not None:
-            facts["chosen"] = self.chosen.row()
+            facts["chosen"] = {**self.chosen.row(), "curves": _finite(self.chosen.curves)}
         if self.network is not None:
             facts["network"] = {
                 "best_epoch": self.network.best_epoch,
@@ -151,3 +152,11 @@ class Training:
         probability = sigmoid(calibrated)
         two = self.graph_link == "binary"
         return np.concatenate([1 - probability, probability], 1) if two else probability
+
+
+def _finite(curves: dict[str, list[float]]) -> dict[str, list[float | None]]:
+    """Return curves as JSON can hold them: a head may diverge after its best epoch."""
+    return {
+        name: [value if math.isfinite(value) else None for value in values]
+        for name, values in curves.items()
+    }

@@ -1,10 +1,15 @@
 """Settle what is trained on: drop the pictures that cannot be read, and split off validation."""
 
+from collections.abc import Iterator
+from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from silverprint.backbones.look import Look
+from silverprint.data.audit.copies import join_pairs
+from silverprint.data.conventions import counted, first_few
 from silverprint.data.splits import split_validation
 from silverprint.data.table import SPLITS, Dataset
 from silverprint.errors import DataError
@@ -50,6 +55,9 @@ def settle(dataset: Dataset, settings: TrainSettings, seen: Look) -> Settled:
     folds = settings.folds if count < FEW_PICTURES and not whole_network else 0
     drawn = bool(folds) or not readable.has("validation")
     copies = find_near_copies(readable, seen, drawn)
+    if drawn and readable.groups is not None:
+        copies = replace(copies, groups=_together(copies.groups, readable.groups))
+        _check_groups(readable, bool(folds))
     if folds or not drawn:
         return Settled(readable, folds, copies)
     fraction = settings.validation_fraction or min(VALIDATION_FRACTION, VALIDATION_PICTURES / count)
@@ -58,7 +66,7 @@ def settle(dataset: Dataset, settings: TrainSettings, seen: Look) -> Settled:
 
 
 def leaks(dataset: Dataset, seen: Look) -> list[str]:
-    """Say which held-out files have the same bytes as a training file, which flatters figures."""
+    """Say which held-out files have a training file's bytes, or group, which flatters figures."""
     contents = exact_groups(seen.digests)
     of_split = [np.unique(contents[dataset.rows(split)]) for split in SPLITS]
     said = []
@@ -68,7 +76,52 @@ def leaks(dataset: Dataset, seen: Look) -> list[str]:
                 f"{shared:,} of the {name} files are training files too, byte for byte, so the "
                 f"{name} figures are too good; `silverprint audit` names them."
             )
+    if dataset.groups is not None:
+        said += _torn_groups(dataset, dataset.groups)
     return said
+
+
+def _torn_groups(dataset: Dataset, groups: NDArray[np.int64]) -> Iterator[str]:
+    """Say which given splits hold a part of a training group."""
+    taught = groups[dataset.rows("train")]
+    for name in SPLITS[1:]:
+        if torn := len(np.intersect1d(taught, groups[dataset.rows(name)])):
+            have = "has" if torn == 1 else "have"
+            yield (
+                f"{counted(torn, 'group')} with {name} pictures {have} training pictures too, so "
+                f"the {name} figures may be too good."
+            )
+
+
+def _together(copies: NDArray[np.int64], groups: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Return the numbers (n,) of what is left where groups that share a picture are joined."""
+    pairs = []
+    for column in (copies, groups):
+        first, place = np.unique(column, return_index=True, return_inverse=True)[1:]
+        pairs.append(np.stack([first[place], np.arange(len(column))], axis=1))
+    return join_pairs(np.concatenate(pairs).tolist(), len(groups))
+
+
+def _check_groups(dataset: Dataset, in_folds: bool) -> None:
+    """Refuse groups that leave nothing to hold out, or a fold without a class."""
+    assert dataset.groups is not None
+    rows = dataset.rows("train")
+    groups, labels = dataset.groups[rows], dataset.labels[rows]
+    if len(np.unique(groups)) < 2:
+        raise DataError(
+            f"{dataset.name}: all training pictures are in one group, so none can be held out; "
+            "give groups of which each is a part."
+        )
+    if not in_folds or labels.ndim > 1:
+        return
+    alone = [name for number, name in enumerate(dataset.classes)
+             if len(np.unique(groups[labels == number])) == 1]  # fmt: skip
+    if alone:
+        raise DataError(
+            f"{dataset.name}: all training pictures of {first_few(alone)} are in one group; with "
+            f"fewer than {FEW_PICTURES} training pictures each class needs at least 2 groups to be "
+            "cross-validated. Give smaller groups, or pictures of more of them."
+        )
 
 
 def _without_refused(dataset: Dataset, seen: Look) -> Dataset:

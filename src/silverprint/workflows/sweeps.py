@@ -43,7 +43,7 @@ class Tried:
     accuracy: float | None
     loss: float | None
     epochs: int = 0
-    curves: dict[str, list[float]] = field(default_factory=dict)
+    curves: dict[str, list[float]] = field(default_factory=dict, repr=False)
 
     def to_json(self) -> dict[str, Any]:
         """Return {"config": ..., "validation": {"accuracy": ..., "loss": ...}}."""
@@ -72,6 +72,14 @@ class TuneResult:
     seconds: float = 0.0
     notices: list[str] = field(default_factory=list)
     unfinished: int = 0
+
+    def __repr__(self) -> str:
+        chosen = ", ".join(f"{name}={self.best.config.get(name)!r}" for name in self.fields)
+        accuracy = math.nan if self.best.accuracy is None else self.best.accuracy
+        return (
+            f"<TuneResult of {len(self.results):,} configurations: validation accuracy "
+            f"{accuracy:.3f} with {chosen}>"
+        )
 
     @property
     def best(self) -> Tried:

@@ -192,6 +192,8 @@ def _identity(dataset: Dataset, run: Training) -> str:
     digest = hashlib.sha256(__version__.encode())
     for part in (*run.seen.digests, dataset.labels.tobytes(), dataset.splits.tobytes()):
         digest.update(part)
+    if dataset.groups is not None:
+        digest.update(dataset.groups.tobytes())
     digest.update(json.dumps(dataset.classes).encode())
     return f"{dataset.name} {digest.hexdigest()[:16]}"
 
