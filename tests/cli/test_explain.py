@@ -7,8 +7,8 @@ from silverprint.cli import explain as verb
 
 def test_a_table_and_the_files(cli, trained, tmp_path) -> None:
     ran = cli("explain", trained.bundle, trained.photos / "cat" / "0002.jpg", "--out",
-              tmp_path / "e", "--pictures", trained.photos, "--neighbours", 2, "--patch", 32,
-              "--quiet")  # fmt: skip
+              tmp_path / "e", "--pictures", trained.photos, "--neighbours", 2,
+              "--patch", 32)  # fmt: skip
     assert ran.code == 0
     assert "with the worst square hidden" in ran.out
     assert "nearest training picture" in ran.out

@@ -33,7 +33,7 @@ def test_json(cli, trained, tmp_path) -> None:
 
 def test_int8_says_what_it_cost(cli, trained, tmp_path) -> None:
     ran = cli("export", trained.bundle, "--to", "onnx", "--int8", "--pictures", trained.photos,
-              "--max-drop", "0.5", "--out", tmp_path / "a.onnx", "-q")  # fmt: skip
+              "--max-drop", "0.5", "--out", tmp_path / "a.onnx")  # fmt: skip
     assert ran.code == 0
     assert "validation accuracy 100.0 % before and " in ran.out
     assert " after (6 pictures, " in ran.out

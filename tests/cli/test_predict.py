@@ -33,8 +33,8 @@ def mixed(trained, tmp_path) -> Path:
 def test_json(cli, trained, mixed) -> None:
     files = [mixed / "10.jpg", mixed / "9.jpg", mixed / "gone.jpg"]
     ran = cli("predict", trained.bundle, *files, "--json", "--top", 2)
-    assert ran.code == 0  # some could be read
-    assert ran.err == ""
+    assert ran.code == 2  # the rest is answered, but not all that was asked
+    assert ran.err == "error: 2 of 3 pictures could not be read\n"
     good, text, gone = ran.json
     assert good["file"] == str(files[0])
     assert good["label"] == "cat"
@@ -43,6 +43,18 @@ def test_json(cli, trained, mixed) -> None:
     assert set(good) == {"file", "label", "probability", "top"}
     assert set(text) == set(gone) == {"file", "error"}
     assert gone["error"] == "does not exist; check the path"
+
+
+@pytest.mark.parametrize("form", [(), ("--json",), ("--csv",), ("--out", "a.csv"), ("-q",)])
+def test_the_exit_code_says_whether_all_could_be_read(
+    cli, trained, mixed, form, monkeypatch
+) -> None:
+    monkeypatch.chdir(mixed)
+    whole = cli("predict", trained.bundle, "10.jpg", *form)
+    assert (whole.code, "error" in whole.err) == (0, False)
+    some = cli("predict", trained.bundle, "10.jpg", "9.jpg", *form)
+    assert some.code == 2
+    assert some.err.endswith("error: 1 of 2 pictures could not be read\n")
 
 
 def test_where_nothing_can_be_read_the_exit_code_is_2(cli, trained, mixed) -> None:
@@ -118,10 +130,23 @@ def test_standard_input(cli, trained, mixed, monkeypatch) -> None:
 
 def test_a_table(cli, trained, mixed) -> None:
     ran = cli("predict", trained.bundle, mixed / "10.jpg", mixed / "9.jpg")
-    assert ran.code == 0
+    assert ran.code == 2
     assert ran.out.splitlines()[0].split() == ["file", "answer", "probability", "top"]
     assert "cat" in ran.out
     assert "%" in ran.out
+
+
+def test_an_answer_is_a_line_whatever_the_file_is_called(cli, trained, mixed) -> None:
+    names = ["long" * 60 + ".jpg", "two\nlines.jpg", "[bold]:cat:.jpg", "猫.jpg"]
+    for name in names:
+        shutil.copy(mixed / "10.jpg", mixed / "below" / name)
+    files = [mixed / "below" / name for name in names]
+    ran = cli("predict", trained.bundle, *files)
+    header, *lines = ran.out.splitlines()
+    assert header.split() == ["file", "answer", "probability", "top"]
+    assert [line.split()[:2] for line in lines] == [
+        [str(file).replace("\n", r"\n"), "cat"] for file in files
+    ]
 
 
 def test_groups(cli, trained, mixed) -> None:
@@ -252,7 +277,7 @@ def test_the_pictures_of_a_manifest(cli, trained, tmp_path) -> None:
     assert lines[0] == "file,label,probability,error"
     assert lines[1].startswith(f"{trained.photos}/cat/0000.jpg,cat,")
     assert lines[2] == f"{tmp_path}/gone.jpg,,,does not exist; check the path"
-    assert ran.code == 0
+    assert ran.code == 2
     ran = cli("predict", trained.bundle, "nowhere://a.jpg", "--csv")
     assert (ran.code, ran.out) == (2, "")
     assert "nowhere:// is no kind of address known here" in ran.err
@@ -272,7 +297,7 @@ def test_a_server_answers_where_it_is(cli, trained, monkeypatch) -> None:
 def test_answers_in_a_file(cli, trained, mixed, tmp_path) -> None:
     out = tmp_path / "answers.csv"
     ran = cli("predict", trained.bundle, mixed, "--out", out)
-    assert ran.code == 0
+    assert ran.code == 2
     assert ran.out.startswith(f"{out}: 4 answers, ")
     assert "error: 2 of 4 pictures could not be read" in ran.err
     assert out.read_text() == cli("predict", trained.bundle, mixed, "--csv").out

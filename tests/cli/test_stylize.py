@@ -6,7 +6,7 @@ from PIL import Image
 
 from silverprint.recipes import style_transfer
 
-QUICK = ("--size", 48, "--steps", 3, "--backbone", "random", "--quiet", "--device", "cpu")
+QUICK = ("--size", 48, "--steps", 3, "--backbone", "random", "--device", "cpu")
 
 
 @pytest.fixture(autouse=True)

@@ -34,7 +34,7 @@ def test_a_stopped_run_goes_on_and_ends_the_same(
 ):
     whole = write(trained, photos, tmp_path / "whole.csv")
     assert (whole.count, whole.refused, whole.resumed) == (12, 1, 0)
-    honest, seen = answers.predict_files, []
+    honest, seen = answers.predict_pictures, []
 
     def watched(bundle, files, **asked):
         seen.append(len(files))
@@ -43,7 +43,7 @@ def test_a_stopped_run_goes_on_and_ends_the_same(
                 raise KeyboardInterrupt
             yield answer
 
-    monkeypatch.setattr(answers, "predict_files", watched)
+    monkeypatch.setattr(answers, "predict_pictures", watched)
     out = tmp_path / "answers.csv"
     with pytest.raises(KeyboardInterrupt):
         write(trained, photos, out)

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 Number = TypeVar("Number", int, float)
 Refused = Sequence[tuple[str, str]]  # files and why each could not be read
 REFUSED = 10  # of them that are named
+WIDEST = 1_000_000  # characters of a line that nobody looks at
 
 
 def fail(text: str) -> None:
@@ -88,16 +89,17 @@ def size_in_bytes(text: str) -> int:
 
 
 def table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
-    """Print a table to stdout."""
+    """Print a table to stdout; in a file or a pipe a row is one line, whatever its length."""
     from rich.console import Console
     from rich.table import Table
+    from rich.text import Text
 
     shown = Table(box=None, pad_edge=False, header_style="bold")
     for column in header:
         shown.add_column(column, overflow="fold")
     for row in rows:
-        shown.add_row(*(cell.replace("[", r"\[") for cell in row))
-    Console(width=None if sys.stdout.isatty() else 200).print(shown)
+        shown.add_row(*(Text(cell.replace("\n", r"\n")) for cell in row))
+    Console(width=None if sys.stdout.isatty() else WIDEST).print(shown)
 
 
 def refused_as_json(refused: Refused) -> list[dict[str, str]]:

@@ -26,7 +26,7 @@ def evaluate(
     accept: Annotated[float | None, typer.Option(help="Share of known pictures to answer; the rest is unknown. 1 answers all.", show_default="the bundle's, 0.95")] = None,
     data_dir: Annotated[Path | None, typer.Option(help="Where named datasets are.")] = None,
     json: Annotated[bool, typer.Option("--json", help="Print one JSON object to stdout.")] = False,
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress.")] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print only the measures, and errors.")] = False,
 ) -> None:  # fmt: skip
     """Measure a bundle on labelled pictures: accuracy, precision, recall, calibration, mistakes."""
     from silverprint.data.read import read
@@ -34,7 +34,7 @@ def evaluate(
     from silverprint.workflows.evaluate import evaluate_bundle
     from silverprint.workflows.predict import open_bundle
 
-    opened = open_bundle(bundle)
+    opened = open_bundle(bundle, quiet=quiet)
     dataset = read(data, data_dir=data_dir)
     progress = Progress(quiet)
     found = evaluate_bundle(opened, dataset, progress, split, coverage, accept)

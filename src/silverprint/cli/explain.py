@@ -29,7 +29,7 @@ def explain(
     layers: Annotated[bool, typer.Option("--layers", help="List the layers' names and stop.")] = False,
     data_dir: Annotated[Path | None, typer.Option(help="Where named datasets are.")] = None,
     json: Annotated[bool, typer.Option("--json", help="Print one JSON object to stdout.")] = False,
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress.")] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print errors only.")] = False,
 ) -> None:  # fmt: skip
     """Show where a model looked, which training pictures are nearest, and what its layers hold.
 
@@ -41,7 +41,7 @@ def explain(
         raise ConfigError("explain needs a picture, or --layers to list the network's layers.")
     from silverprint.workflows.predict import open_bundle
 
-    opened = open_bundle(bundle)
+    opened = open_bundle(bundle, quiet=quiet)
     try:
         from silverprint.data.read import read
         from silverprint.training.progress import Progress
@@ -62,7 +62,7 @@ def explain(
         raise MissingExtraError("explain", "train") from error
     if json:
         print_json(found.to_json())
-    else:
+    elif not quiet:
         _print(found)
 
 

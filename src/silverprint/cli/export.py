@@ -22,7 +22,7 @@ def export(
     mode: Annotated[str, typer.Option(help="web: classify, or spell the answers out as text.")] = "classify",
     data_dir: Annotated[Path | None, typer.Option(help="Where named datasets are.")] = None,
     json: Annotated[bool, typer.Option("--json", help="Print one JSON object to stdout.")] = False,
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress.")] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print errors only.")] = False,
 ) -> None:  # fmt: skip
     """Write a bundle in another format, and prove that it answers the same.
 
@@ -38,7 +38,7 @@ def export(
 
     settings = ExportSettings(to, int8, max_drop, runtime, mode)
     settings.check(out, pictures is not None)
-    opened = open_bundle(bundle)
+    opened = open_bundle(bundle, quiet=quiet)
     dataset = None
     if pictures is not None:
         from silverprint.data.read import read
@@ -47,7 +47,7 @@ def export(
     exported = export_bundle(opened, out, settings, dataset, Progress(quiet))
     if json:
         print_json(exported.to_json())
-    else:
+    elif not quiet:
         _print(exported)
 
 

@@ -24,7 +24,7 @@ def next_(
     page: Annotated[bool, typer.Option("--page/--no-page", help="Serve a page to label them on, or only list them.")] = True,
     seed: Annotated[int, typer.Option(help="Of the choice.")] = 0,
     json: Annotated[bool, typer.Option("--json", help="Print one JSON object to stdout, without a page.")] = False,
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress.")] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print only the pictures, or the page's address, and errors.")] = False,
 ) -> None:  # fmt: skip
     """Pick the pictures most worth a label, and label them by keyboard.
 
@@ -48,23 +48,19 @@ def next_(
             need_extra()
             from silverprint.workflows.next import label_on_page, pick_next
             from silverprint.workflows.predict import open_bundle
-        opened = open_bundle(bundle)
+        opened = open_bundle(bundle, quiet=quiet)
         picks = pick_next(opened, folder, n, progress, labels.labelled, seed)
-        _print(picks, json, page)
+        _print(picks, json, page, quiet)
         if listening is not None:
             label_on_page(picks, opened, labels, listening, typer.echo)
 
 
-def _print(picks: "Picks", json: bool, page: bool) -> None:
+def _print(picks: "Picks", json: bool, page: bool, quiet: bool) -> None:
     if json:
         print_json(picks.to_json())
         return
-    for notice in picks.notices:
-        typer.echo(f"note: {notice}")
-    for name, reason in picks.refused[:NAMED]:
-        typer.echo(f"note: {name} {reason}", err=True)
-    if (more := len(picks.refused) - NAMED) > 0:
-        typer.echo(f"note: {more:,} more cannot be used; --json names all", err=True)
+    if not quiet:
+        _print_notes(picks)
     if not page:
         rows = [
             (one.file, one.guesses[0][0], percent(one.guesses[0][1]), f"{one.uncertainty:.2f}")
@@ -72,3 +68,12 @@ def _print(picks: "Picks", json: bool, page: bool) -> None:
         ]
         table(("file", "guess", "probability", "uncertainty"), rows)
     sys.stdout.flush()
+
+
+def _print_notes(picks: "Picks") -> None:
+    for notice in picks.notices:
+        typer.echo(f"note: {notice}")
+    for name, reason in picks.refused[:NAMED]:
+        typer.echo(f"note: {name} {reason}", err=True)
+    if (more := len(picks.refused) - NAMED) > 0:
+        typer.echo(f"note: {more:,} more cannot be used; --json names all", err=True)

@@ -26,7 +26,7 @@ def predict(
     json: Annotated[bool, typer.Option("--json", help="Print one JSON list to stdout.")] = False,
     as_csv: Annotated[bool, typer.Option("--csv", help="Print CSV to stdout.")] = False,
     out: Annotated[Path | None, typer.Option(help="Write CSV to this file instead; a stopped run is gone on with.", show_default=False)] = None,
-    quiet: Annotated[bool, typer.Option("--quiet", help="With --out: show no progress.")] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print only the answers, and errors.")] = False,
 ) -> None:  # fmt: skip
     """Say what is in pictures.
 
@@ -38,7 +38,7 @@ def predict(
 
     silverprint predict bundle photos.csv --out answers.csv --on ray://head:10001
     """
-    from silverprint.workflows.predict import open_model, predict_files
+    from silverprint.workflows.predict import list_pictures, open_model, predict_pictures
 
     asked: dict[str, Any] = {
         "top": top,
@@ -50,20 +50,20 @@ def predict(
         if json or as_csv:
             raise ConfigError("--out is for the answers alone; leave out --json and --csv.")
         count, refused = _write(out, bundle, files, quiet, on=on, **asked)
-    elif as_csv and not json:  # as they come: there may be millions
-        count, refused = _print_csv(
-            predict_files(open_model(bundle), files, on=on, **asked), coverage is not None
-        )
     else:
-        known = list(predict_files(open_model(bundle), files, on=on, **asked))
-        count, refused = len(known), sum(answer.error is not None for answer in known)
-        if json:
-            print_json([answer.to_json() for answer in known])
+        model = open_model(bundle, quiet=quiet)
+        answers = predict_pictures(model, list_pictures(files), on=on, **asked)
+        if as_csv and not json:  # as they come: there may be millions
+            count, refused = _print_csv(answers, coverage is not None)
         else:
-            _print(known)
-    if refused and not json:
+            known = list(answers)
+            count, refused = len(known), sum(answer.error is not None for answer in known)
+            if json:
+                print_json([answer.to_json() for answer in known])
+            else:
+                _print(known)
+    if refused:
         fail(f"{refused} of {count} pictures could not be read")
-    if refused == count:
         raise typer.Exit(2)
 
 
@@ -101,7 +101,7 @@ def _write(out: Path, bundle: str, files: list[str], quiet: bool, **asked: Any) 
     from silverprint.workflows.predict import open_model
 
     progress = Progress(quiet)
-    made = write_answers(open_model(bundle), files, out, progress, **asked)
+    made = write_answers(open_model(bundle, quiet=quiet), files, out, progress, **asked)
     if not quiet:
         resumed = f", {made.resumed:,} of them by a run before" if made.resumed else ""
         typer.echo(f"{out}: {made.count:,} answers{resumed}, {progress.seconds['predict']:,.1f} s")

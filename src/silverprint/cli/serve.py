@@ -45,18 +45,18 @@ def serve(
 
     logs.configure(quiet)
     with server.bind(host, port) as listening:
-        app = create_app({name: _folder(path) for name, path in named.items()}, settings)
+        app = create_app({name: _folder(path, quiet) for name, path in named.items()}, settings)
         address = server.address_of(listening)
         server.make_server(app, settings, lambda: _say(named, address)).run(sockets=[listening])
 
 
-def _folder(path: str) -> str:
+def _folder(path: str, quiet: bool) -> str:
     """Return a bundle's folder; that of a pretrained network is made if it is not there yet."""
     if path.partition(":")[0] != "imagenet":
         return path
     from silverprint.workflows.predict import open_bundle
 
-    return str(open_bundle(path).path)
+    return str(open_bundle(path, quiet=quiet).path)
 
 
 def _say(named: dict[str, str], address: str) -> None:

@@ -40,7 +40,7 @@ def stylize(
     fresh: Annotated[bool, typer.Option("--fresh", help="Forget a stopped run of the same command instead of going on.")] = False,
     seed: Annotated[int | None, typer.Option(help="Of what is random.", show_default="0")] = None,
     json: Annotated[bool, typer.Option("--json", help="Print one JSON object to stdout.")] = False,
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress.")] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print errors only.")] = False,
 ) -> None:  # fmt: skip
     """Paint a picture in the style of others. Ctrl-C ends it with the best picture so far.
 
@@ -69,7 +69,7 @@ def stylize(
     )  # fmt: skip
     if json:
         print_json(found.to_json())
-    else:
+    elif not quiet:
         _print(found)
     if found.result.stopped:
         raise typer.Exit(130)

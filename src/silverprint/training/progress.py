@@ -33,7 +33,7 @@ class Progress:
     def say(self, line: str) -> None:
         """Print one line, unless quiet."""
         if not self.quiet:
-            self._console().print(line, markup=False, highlight=False)
+            self._console().print(line, markup=False, highlight=False, soft_wrap=True)
 
     @contextlib.contextmanager
     def stage(self, name: str, total: int | None = None, text: str = "") -> Iterator[Advance]:

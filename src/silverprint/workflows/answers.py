@@ -19,7 +19,7 @@ from silverprint.runtime.bundle import MANIFEST, Bundle
 from silverprint.runtime.client import RemoteModel
 from silverprint.runtime.predictor import Prediction
 from silverprint.training.progress import Progress
-from silverprint.workflows.predict import expand, predict_files
+from silverprint.workflows.predict import list_pictures, predict_pictures
 
 FLUSHED = 64  # answers after which they are on the disk
 ANY = "surrogateescape"  # file names may hold bytes that are no UTF-8
@@ -50,28 +50,28 @@ def write_answers(
 
     Args:
         bundle: the model, here or at a server.
-        files: as for `predict_files`, except "-".
+        files: as for `list_pictures`, except "-".
         out: the file; one that is there is replaced once the new one is whole.
         progress: shows how many answers there are.
         on: a Ray cluster that answers.
-        **asked: top, groups, accept and coverage, as for `predict_files`.
+        **asked: top, groups, accept and coverage, as for `predict_pictures`.
 
     Raises:
         ConfigError: the file cannot be written, or standard input is asked for.
-        SilverprintError: as for `predict_files`.
+        SilverprintError: as for `list_pictures` and `predict_pictures`.
     """
     if "-" in files:
         raise ConfigError("--out is for files and folders, not for a picture on standard input.")
     if out.is_dir() or not os.access(out.parent, os.W_OK):
         raise ConfigError(f"{out} cannot be written: name a file in a folder that can be.")
-    names = list(expand(files))
+    names = list_pictures(files)
     with_sets = asked.get("coverage") is not None
     unfinished = out.with_name(f"{out.name}.unfinished-{_key(bundle, names, asked)}")
     done = _whole_rows(unfinished, columns(with_sets))
     rest = names[len(done) :]
     answers: Iterable[Prediction] = ()
-    if rest or not names:
-        found = predict_files(bundle, rest, on=on, **asked)
+    if rest:
+        found = predict_pictures(bundle, rest, on=on, **asked)
         answers = chain([next(found)], found)  # what is wrong is said before anything is written
     refused = sum(bool(row[-1]) for row in done)
     with unfinished.open("w", newline="", encoding="utf-8", errors=ANY) as file:

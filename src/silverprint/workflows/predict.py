@@ -16,7 +16,7 @@ from silverprint.runtime.predictor import Picture, Prediction, Predictor
 from silverprint.runtime.remote import check_schemes
 
 
-def open_model(name: str | os.PathLike[str]) -> Bundle | RemoteModel:
+def open_model(name: str | os.PathLike[str], *, quiet: bool = False) -> Bundle | RemoteModel:
     """Return a bundle as `open_bundle` does, or the model at an address such as http://host:8000.
 
     Raises:
@@ -25,7 +25,7 @@ def open_model(name: str | os.PathLike[str]) -> Bundle | RemoteModel:
     text = os.fspath(name)
     if is_address(text):
         return RemoteModel(text, os.environ.get("SILVERPRINT_API_KEY"))
-    return open_bundle(name)
+    return open_bundle(name, quiet=quiet)
 
 
 def open_bundle(name: str | os.PathLike[str], *, quiet: bool = False) -> Bundle:
@@ -41,17 +41,16 @@ def open_bundle(name: str | os.PathLike[str], *, quiet: bool = False) -> Bundle:
     return read_bundle(name)
 
 
-def predict_files(
-    bundle: Bundle | RemoteModel, files: Sequence[str], *, top: int = 3,
+def predict_pictures(
+    bundle: Bundle | RemoteModel, names: Sequence[str], *, top: int = 3,
     groups: Sequence[str] = (), accept: float | None = None, coverage: float | None = None,
     on: str | None = None,
 ) -> Iterator[Prediction]:  # fmt: skip
-    """Yield an answer for each picture; a folder or a manifest stands for all its pictures.
+    """Yield an answer for each picture.
 
     Args:
         bundle: the model, here or at a server.
-        files: paths, addresses, folders, CSV, JSONL or Parquet files of paths, or "-" for one
-            picture's bytes on standard input.
+        names: as of `list_pictures`.
         top: how many classes to name.
         groups: "dog=151-268" and the like; the answer is then a group, or none of them.
         accept: share of known pictures to answer, 0..1; None for the bundle's own.
@@ -60,14 +59,9 @@ def predict_files(
         on: a Ray cluster that answers: "ray", "auto", HOST:PORT or ray://HOST:PORT.
 
     Raises:
-        DataError: there is nothing to predict, or a manifest has a fault.
         ConfigError: a group is wrong, or a share is, or it is for the server to say.
     """
     parsed = parse_groups(groups, bundle.classes)
-    names = list(expand(files))
-    if not names:
-        raise DataError(f"no pictures in {', '.join(files)}; give files or folders of pictures.")
-    check_schemes(names)
     if parsed and coverage is not None and isinstance(bundle, Bundle):
         raise ConfigError("coverage is for a bundle's own classes; leave out coverage or group.")
     pictures: list[Picture] = [sys.stdin.buffer.read() if name == "-" else name for name in names]
@@ -88,6 +82,23 @@ def predict_files(
         yield from answers_on(
             on, model, (accept, coverage), pictures, names, top=top, groups=parsed
         )
+
+
+def list_pictures(files: Sequence[str]) -> list[str]:
+    """Return what is named; in place of a folder or a manifest the files that may be pictures.
+
+    Args:
+        files: paths, addresses, folders, CSV, JSONL or Parquet files of paths, or "-" for one
+            picture's bytes on standard input.
+
+    Raises:
+        DataError: there is none, or a manifest has a fault, or an address is of an unknown kind.
+    """
+    names = list(expand(files))
+    if not names:
+        raise DataError(f"no pictures in {', '.join(files)}; give files or folders of pictures.")
+    check_schemes(names)
+    return names
 
 
 def expand(files: Sequence[str]) -> Iterator[str]:
