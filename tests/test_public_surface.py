@@ -93,6 +93,16 @@ def test_names_are_listed_before_they_are_loaded() -> None:
 def test_an_unknown_name_is_an_attribute_error() -> None:
     with pytest.raises(AttributeError, match="no_such_name"):
         _ = silverprint.no_such_name
+    with pytest.raises(AttributeError) as caught:
+        _ = silverprint.trian
+    assert (caught.value.name, caught.value.obj) == ("trian", silverprint)  # Python says "train"?
+
+
+@pytest.mark.parametrize("verb", ["evaluate", "explain", "predict"])
+def test_a_verb_of_a_model_is_said_to_be_one(verb: str) -> None:
+    with pytest.raises(AttributeError, match=rf"a model has it: load\(bundle\)\.{verb}$"):
+        getattr(silverprint, verb)
+    assert callable(getattr(silverprint.Model, verb))
 
 
 def test_documents_use_only_public_names() -> None:

@@ -109,13 +109,22 @@ __all__ = [  # noqa: RUF022 - in the order a reader meets them
 ]
 
 
+_OF_A_MODEL = ("evaluate", "explain", "predict")  # verbs that take a bundle
+
+
 def __getattr__(name: str) -> Any:
     import importlib
+    import sys
 
     for home, names in _HOMES.items():
         if name in names:
             return getattr(importlib.import_module(home), name)
-    raise AttributeError(f"module 'silverprint' has no attribute {name!r}")
+    instead = f"; a model has it: load(bundle).{name}" if name in _OF_A_MODEL else ""
+    # With both keywords Python adds "Did you mean ...?" where it prints the traceback.
+    raise AttributeError(
+        f"module 'silverprint' has no attribute {name!r}{instead}",
+        name=name, obj=sys.modules[__name__],
+    )  # fmt: skip
 
 
 def __dir__() -> list[str]:

@@ -42,7 +42,9 @@ def test_an_explanation_from_python(trained, tmp_path) -> None:
     assert found.answer.label == model.predict(photo).label == "cat"
     assert [one.label for one in found.neighbours] == ["cat"] * 3
     assert found.targets[0].overlay.ndim == 2
-    assert "array" not in repr(found)
+    assert "array" not in repr(found.targets)
+    told = f"<Explanation of '{photo}': cat, {100 * found.answer.probability:.1f} %; figure '"
+    assert repr(found) == f"{told}{tmp_path / 'why' / 'explanation.svg'}'>"
     assert found._repr_svg_() == (tmp_path / "why" / "explanation.svg").read_text("utf-8")
     found = model.explain(str(photo), tmp_path / "why", classes="dog", top=np.int64(1), **QUICK)
     assert [one.label for one in found.targets] == ["dog"]

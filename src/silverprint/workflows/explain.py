@@ -145,6 +145,14 @@ class Explanation:
         """The label that neighbours are compared with; of an unknown picture the likeliest."""
         return self.answer.top[0][0] if self.answer.unknown else self.answer.label
 
+    def __repr__(self) -> str:
+        told = "unknown" if self.answer.unknown else self.guess or "no class"
+        figure = self.files.get("explanation (svg)")
+        return (
+            f"<Explanation of {self.answer.file!r}: {told}, {100 * self.answer.probability:.1f} %; "
+            f"figure {figure!r}>"
+        )
+
     def _repr_svg_(self) -> str:
         """Return the figure, which a notebook then shows."""
         return Path(self.files["explanation (svg)"]).read_text("utf-8")
