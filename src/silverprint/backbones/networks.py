@@ -10,6 +10,7 @@ from typing import Any, cast
 import torch
 from torch import nn
 
+from silverprint.backbones.hub import check_reachable
 from silverprint.backbones.registry import PACKAGED, BackboneChoice
 from silverprint.errors import BackboneError, closest
 from silverprint.models import efficientnet_lite
@@ -135,12 +136,17 @@ def _build(
             arguments = dict(options)
             if size not in (None, settings["size"]) and "vit" in name:
                 arguments["img_size"] = str(size)
+            if from_hub:
+                source = timm.get_pretrained_cfg(name)
+                check_reachable(source.url, source.hf_hub_id)
             network = timm.create_model(
                 name, pretrained=from_hub, exportable=True, **_literals(arguments)
             )
             return network, settings
         if name in torchvision.models.list_models(module=torchvision.models):
             weights = "DEFAULT" if from_hub else None
+            if from_hub:
+                check_reachable(torchvision.models.get_model_weights(name).DEFAULT.url)
             network = torchvision.models.get_model(name, weights=weights, **_literals(options))
             return network, _torchvision_settings(name)
     known = [*PACKAGED, *timm.list_models(), *torchvision.models.list_models()]
