@@ -232,10 +232,10 @@ def test_a_picture_that_cannot_be_read_is_told_and_the_others_are_made(
 @pytest.mark.parametrize(
     ("options", "out", "told"),
     [
-        ({}, "sheet.txt", "the sheet is a .png"),
-        ({}, "missing/sheet.png", "in a folder that exists"),
+        ({}, "sheet.txt", r"name a sheet that ends with \.png"),
+        ({}, "missing/sheet.png", "there is no such folder"),
         ({"noise": "snow"}, "sheet.png", "noise must be one of"),
-        ({"label": "spot"}, "sheet.png", "is not told a class; leave --label out"),
+        ({"label": "spot"}, "sheet.png", "was not told classes .* so --label spot cannot be asked"),
     ],
 )
 def test_wishes_that_cannot_be_met_are_told(denoiser, files, tmp_path, options, out, told) -> None:

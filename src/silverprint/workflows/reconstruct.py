@@ -8,15 +8,12 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 
-from silverprint.errors import ConfigError, DataError, ImageError, closest
+from silverprint.errors import DataError, ImageError
 from silverprint.runtime.generative import GenerativeBundle, read_generative
 from silverprint.runtime.noise import check_noise, psnr, spoil_arrays, strength_of
-from silverprint.runtime.sheets import sheet
-from silverprint.workflows.predict import expand
-
-KINDS = (".png", ".jpg", ".jpeg", ".webp")
+from silverprint.workflows.latent import check_sheet, class_of, each, write_sheet
+from silverprint.workflows.predict import list_pictures
 
 
 @dataclass(frozen=True)
@@ -76,28 +73,22 @@ def reconstruct(
         SilverprintError: the bundle, the pictures or the sheet's place will not do.
     """
     out = Path(out)
-    if out.suffix.lower() not in KINDS or not out.absolute().parent.is_dir() or out.is_dir():
-        raise ConfigError(
-            f"--out {out}: the sheet is a {', '.join(KINDS)} file in a folder that exists; name "
-            "one."
-        )
+    check_sheet(out)
     strength = strength_of(noise, strength)
     check_noise(noise, strength)
     given = [files] if isinstance(files, str | PathLike) else files
     asked = [fspath(file) for file in given]
     bundle = read_generative(model, ("autoencoder", "vae"))
-    names, pictures, refused = read_all(bundle, list(expand(asked)))
+    told = class_of(bundle, label, 1, "--label")
+    names, pictures, refused = read_all(bundle, list_pictures(asked))
     if not names:
         first = f": {refused[0][0]}: {refused[0][1]}" if refused else ""
         raise DataError(f"no picture in {', '.join(asked)} can be read{first}.")
-    labels = labels_of(bundle, label, len(names))
+    labels = each(told, len(names))
     seen = spoil_arrays(pictures, noise, strength, seed)  # type: ignore[arg-type]
     made = bundle.decode(bundle.encode(seen, labels), labels)
     rows = [pictures, made] if noise == "none" else [pictures, seen, made]
-    try:
-        Image.fromarray(sheet(rows, columns=columns)).save(out)
-    except OSError as error:
-        raise ConfigError(f"--out {out} cannot be written: {error.strerror or error}.") from None
+    write_sheet(rows, out, columns)
     noisy = None if noise == "none" else psnr(seen, pictures)
     return Reconstructed(out, names, psnr(made, pictures), noisy, refused)
 
@@ -115,23 +106,3 @@ def read_all(
             refused.append((file, error.reason))
     empty = np.empty((0, 1, 1, 1), np.float32)
     return names, np.stack(pictures) if pictures else empty, refused
-
-
-def labels_of(bundle: GenerativeBundle, label: str | None, count: int) -> NDArray[np.int64] | None:
-    """Return the class of each picture for a model that is told it; else nothing.
-
-    Raises:
-        ConfigError: a class is missing, unknown, or given to a model that takes none.
-    """
-    if not bundle.conditional:
-        if label is not None:
-            raise ConfigError(f"{bundle.path} is not told a class; leave --label out.")
-        return None
-    if label not in bundle.classes:
-        given = "none was given" if label is None else f"got {label!r}"
-        near = closest(label or "", bundle.classes)
-        raise ConfigError(
-            f"--label must be one of {', '.join(bundle.classes)}, the class of the pictures; "
-            f"{given}.{near}"
-        )
-    return np.full(count, bundle.classes.index(label), np.int64)
