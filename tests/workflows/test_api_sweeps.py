@@ -56,6 +56,8 @@ def test_a_network_is_swept_and_taken_up(tmp_path) -> None:
     ({"sweep": {"dropout": []}}, "sweep dropout has no values"),
     ({"sweep": {"dropout": [0.5]}, "dropout": 0.1}, "dropout is both swept and set to 0.1"),
     ({"metric": "f1"}, "metric must be accuracy or loss; got 'f1'"),
+    ({"trials": 0}, "trials must be a whole number from 1 on; got 0"),
+    ({"trials": "3"}, "trials must be a whole number from 1 on; got '3'"),
     ({"trials": 3}, "heads are all fitted at once"),
     ({"hiden_size": 3}, "setting 'hiden_size' is unknown. Did you mean 'hidden_size'"),
 ])  # fmt: skip

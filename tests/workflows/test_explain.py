@@ -257,4 +257,5 @@ def test_a_picture_that_is_unknown_is_called_so(trained, tmp_path) -> None:
     assert (found.answer.label, found.guess) == ("unknown", "dog")
     assert [one.label for one in found.targets] == ["dog"]
     assert found.to_json()["unknown"] is True
+    assert ": unknown; likeliest dog, " in repr(found)
     assert "unknown; likeliest dog, " in (tmp_path / "e" / "explanation.svg").read_text()

@@ -110,7 +110,7 @@ def tune(
     with folder(out) as place:
         return run_tune(
             dataset_of(data), values, plain(settings), Progress(quiet), out=place, metric=metric,
-            study=study, trials=trials,
+            study=study, trials=plain(trials),
         )  # fmt: skip
 
 

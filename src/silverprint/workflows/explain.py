@@ -146,10 +146,10 @@ class Explanation:
         return self.answer.top[0][0] if self.answer.unknown else self.answer.label
 
     def __repr__(self) -> str:
-        told = "unknown" if self.answer.unknown else self.guess or "no class"
+        told = f"unknown; likeliest {self.guess}" if self.answer.unknown else self.guess
         figure = self.files.get("explanation (svg)")
         return (
-            f"<Explanation of {self.answer.file!r}: {told}, {100 * self.answer.probability:.1f} %; "
+            f"<Explanation of {self.answer.file!r}: {told or 'no class'}, {100 * self.answer.probability:.1f} %; "
             f"figure {figure!r}>"
         )
 

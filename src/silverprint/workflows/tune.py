@@ -20,6 +20,7 @@ from silverprint.recipes.heads import FittedHead
 from silverprint.reports.page import make_folder, write_page
 from silverprint.reports.sweep import Line, SweepReport, write_sweep, written
 from silverprint.runtime.paths import cache_folder
+from silverprint.training.checks import is_kind
 from silverprint.training.progress import Progress
 from silverprint.workflows.run import Training
 from silverprint.workflows.settings import TrainSettings
@@ -69,6 +70,8 @@ def tune(
     one_process_only("tune", "share a study with --study instead")
     if metric not in METRICS:
         raise ConfigError(f"metric must be {' or '.join(METRICS)}; got {metric!r}.")
+    if trials is not None and not (is_kind(trials, int) and trials >= 1):
+        raise ConfigError(f"trials must be a whole number from 1 on; got {trials!r}.")
     began = time.perf_counter()
     fields = check_sweeps(sweeps or DEFAULTS[kind_of(given)], given)
     unequal = sorted({"label_smoothing", "class_weights"} & set(fields))
