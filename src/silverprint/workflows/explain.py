@@ -147,11 +147,9 @@ class Explanation:
 
     def __repr__(self) -> str:
         told = f"unknown; likeliest {self.guess}" if self.answer.unknown else self.guess
+        sure = f"{told or 'no class'}, {100 * self.answer.probability:.1f} %"
         figure = self.files.get("explanation (svg)")
-        return (
-            f"<Explanation of {self.answer.file!r}: {told or 'no class'}, {100 * self.answer.probability:.1f} %; "
-            f"figure {figure!r}>"
-        )
+        return f"<Explanation of {self.answer.file!r}: {sure}; figure {figure!r}>"
 
     def _repr_svg_(self) -> str:
         """Return the figure, which a notebook then shows."""
