@@ -55,7 +55,7 @@ def test_loose_pictures_become_a_bundle_that_makes_them_again(cli, loose, tmp_pa
         (("--kind", "linear", "--code-size", "9999"), "less than the 768 numbers of a picture"),
         (("--strength", "0.3"), "strength 0.3 is of a noise; give noise gaussian"),
         (("--set", "enlargin=bilinear"), "'enlargin' is unknown. Did you mean 'enlarging'?"),
-        (("--size", "300"), "takes pictures of 8 to 128 pixels; got 300"),
+        (("--size", "300"), "takes pictures of 16 to 128 pixels; got 300"),
         (("--fit", "shrink"), "fit must be one of pad, crop, squash"),
     ],
 )

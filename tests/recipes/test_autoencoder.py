@@ -19,7 +19,7 @@ SMALL = AutoencoderSettings(
 )  # fmt: skip
 
 
-def blobs(count: int = 256, channels: int = 1, seed: int = 0, side: int = 12) -> np.ndarray:
+def blobs(count: int = 256, channels: int = 1, seed: int = 0, side: int = 16) -> np.ndarray:
     """Pictures of one soft spot; where and how large it is is all there is to know."""
     generator = np.random.default_rng(seed)
     y, x = np.mgrid[:side, :side]

@@ -139,7 +139,7 @@ def test_a_stopped_run_is_taken_up_by_the_same_command(tmp_path, monkeypatch) ->
 @pytest.mark.parametrize(
     ("settings", "options", "told"),
     [
-        (SMALL, {"size": 200}, "takes pictures of 8 to 128 pixels; got 200"),
+        (SMALL, {"size": 200}, "takes pictures of 16 to 128 pixels; got 200"),
         (replace(SMALL, widths=(4,) * 4), {}, "16 pixels can be halved 3 times"),
         (replace(LINEAR, code_size=256), {}, "less than the 256 numbers of a picture"),
     ],

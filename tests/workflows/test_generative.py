@@ -9,6 +9,7 @@ from torch import nn
 from silverprint.data.table import Dataset, Task
 from silverprint.errors import BundleError, DataError
 from silverprint.export.generative import export_part
+from silverprint.recipes.vae_settings import VaeSettings
 from silverprint.runtime.bundle import read_bundle
 from silverprint.runtime.generative import DECODER, ENCODER, read_generative
 from silverprint.training.journal import Journal
@@ -100,6 +101,16 @@ def test_material_is_read_small_and_keeps_some_for_judging() -> None:
     one, two = found.run_folder({"k": 1}), found.run_folder({"k": 2})
     assert one != two
     assert one == found.run_folder({"k": 1})
+
+
+def test_few_steps_are_told_with_the_epochs_that_make_enough() -> None:
+    found = read_material(grey(40), Progress(quiet=True))  # 34 to learn from
+    found.tell_few_steps(VaeSettings(batch_size=10, epochs=75))
+    assert "steps" not in found.notices[-1]
+    found.tell_few_steps(VaeSettings(batch_size=10, epochs=2))
+    assert found.notices[-1] == (
+        "34 pictures and 2 epochs make 8 steps of training, which is little; --epochs 75 makes 300."
+    )
 
 
 def test_pictures_of_several_labels_are_refused() -> None:

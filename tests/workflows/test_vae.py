@@ -199,12 +199,15 @@ def test_a_plane_holds_equal_shares_and_grows_right_and_up() -> None:
     [
         ({"class_name": "brigt"}, "--class must be one of dark, middle, bright; got 'brigt'. Did"),
         ({"temperature": -1}, r"--temperature must lie within 0\.\.10; got -1"),
-        ({"count": 0}, r"--n must lie within 1\.\.4096; name a folder for more; got 0"),
+        ({"count": 0}, r"--n must lie within 1\.\.4096; got 0"),
+        ({"count": 5000}, r"--n must lie within 1\.\.4096; name a folder for more; got 5000"),
+        ({"out": "."}, "is a folder with files in it; name a new or empty one"),
         ({"out": "a.gif"}, "name a sheet that ends with .png"),
         ({"out": "no/where.png"}, "there is no such folder"),
     ],
 )
 def test_what_cannot_be_sampled(bundles, tmp_path, change, words) -> None:
+    (tmp_path / "0000.png").write_bytes(b"not ours")
     out = tmp_path / change.pop("out", "sheet.png")
     with pytest.raises(ConfigError, match=words):
         sample(bundles["told"], out, **change)

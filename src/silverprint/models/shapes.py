@@ -12,7 +12,7 @@ Enlarging = Literal["nearest", "bilinear"]
 Upsampling = Literal["nearest", "bilinear", "transposed"]
 KINDS: tuple[Kind, ...] = get_args(Kind)
 UPSAMPLINGS: tuple[Upsampling, ...] = get_args(Upsampling)
-SIDES = {"an autoencoder takes": (8, 128), "a gan makes": (16, 64)}  # pixels
+SIDES = {"an autoencoder takes": (16, 128), "a gan makes": (16, 64)}  # pixels
 
 
 def check_side(who: str, side: int) -> None:

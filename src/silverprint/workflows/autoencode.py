@@ -136,6 +136,7 @@ def autoencode(
         dataset, progress, size=size, fit=fit, seed=settings.seed, labelled=False
     )
     check_picture(settings.kind, material.shape, settings.code_size, settings.widths)
+    material.tell_few_steps(settings)
     folder = material.run_folder(settings, fresh=fresh)
     train = material.train.pixels
     with progress.stage("train", settings.epochs * len(train), "training") as advance:

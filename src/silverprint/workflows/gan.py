@@ -129,6 +129,7 @@ def generate_gan(
         labelled=settings.conditional is True,
     )  # fmt: skip
     classes = _told_classes(material.dataset, settings)
+    material.tell_few_steps(settings)
     folder = material.run_folder(settings, fresh=fresh)
     reference = None
     if judging is not None:

@@ -31,6 +31,7 @@ from silverprint.workflows.run_folders import forget_old_runs, hold_run, leave
 from silverprint.workflows.settings import TrainSettings
 
 FEWEST = 2  # pictures: one to learn from, one to judge by
+ENOUGH_STEPS = 300  # with fewer, all pictures come out as one grey mist
 LIBRARIES = ("silverprint", "torch", "onnx", "onnxruntime", "numpy", "pillow")
 
 
@@ -68,6 +69,21 @@ class Material:
         """(C, S, S) of a picture; C is 1 where no picture has colour."""
         channels, height, width = self.train.pixels.shape[1:]
         return channels, height, width
+
+    def tell_few_steps(self, settings: Any) -> None:
+        """Add a notice where so few pictures make too few steps of training.
+
+        Args:
+            settings: of the training; it has epochs and batch_size.
+        """
+        each = -(-len(self.train) // settings.batch_size)
+        if each * settings.epochs < ENOUGH_STEPS:
+            pictures, steps = counted(len(self.train), "picture"), each * settings.epochs
+            self.notices.append(
+                f"{pictures} and {counted(settings.epochs, 'epoch')} make {counted(steps, 'step')}"
+                f" of training, which is little; --epochs {-(-ENOUGH_STEPS // each)} makes "
+                f"{ENOUGH_STEPS}."
+            )
 
     def facts(self, settings: Any) -> dict[str, Any]:
         """Return what bundle.json says of the pictures, and of how was learned from them."""

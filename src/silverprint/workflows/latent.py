@@ -70,7 +70,7 @@ def sample(
     one_sheet = check_place(out)
     most = MOST_ON_A_SHEET if one_sheet else MOST
     if not 1 <= count <= most:
-        more = "; name a folder for more" if one_sheet else ""
+        more = "; name a folder for more" if one_sheet and count > most else ""
         raise ConfigError(f"--n must lie within 1..{most}{more}; got {count}.")
     if not 0 <= temperature <= 10:
         raise ConfigError(f"--temperature must lie within 0..10; got {temperature:g}.")
@@ -207,7 +207,8 @@ def class_of(bundle: GenerativeBundle, class_name: str | None, count: int, optio
     if class_name not in bundle.classes:
         given = "none was given" if class_name is None else f"got {class_name!r}"
         raise ConfigError(
-            f"{option} must be one of {', '.join(bundle.classes)}; {given}."
+            f"{bundle.path} is told the class: {option} must be one of "
+            f"{', '.join(bundle.classes)}; {given}."
             f"{closest(class_name or '', bundle.classes)}"
         )
     return np.full(count, bundle.classes.index(class_name), np.int64)
@@ -227,6 +228,8 @@ def check_place(out: Path) -> bool:
     if not out.suffix or out.is_dir():
         if out.exists() and not out.is_dir():
             raise ConfigError(f"--out {out} is a file; name a new folder, or a .png file.")
+        if out.exists() and any(out.iterdir()):
+            raise ConfigError(f"--out {out} is a folder with files in it; name a new or empty one.")
         return False
     if out.suffix.lower() not in KINDS:
         raise ConfigError(

@@ -99,6 +99,7 @@ def make_vae(
     )
     classes = len(material.dataset.classes)
     shape_of(material.train, settings, classes).check()
+    material.tell_few_steps(settings)
     folder = material.run_folder(settings, fresh=fresh)
     total = settings.epochs * len(material.train)
     with lost_processes_told(), progress.stage("train", total, "training") as advance:
