@@ -1,4 +1,5 @@
 import os
+import unicodedata
 from pathlib import Path
 
 import numpy as np
@@ -233,3 +234,39 @@ def test_a_folder_that_may_not_be_read(tmp_path: Path) -> None:
             read(tmp_path)
     finally:
         (tmp_path / "cat").chmod(0o700)
+
+
+def test_a_letter_is_the_same_however_it_is_stored(tmp_path: Path) -> None:
+    as_macos, as_others = unicodedata.normalize("NFD", "Hüte"), unicodedata.normalize("NFC", "Hüte")
+    assert as_macos != as_others
+    write(tmp_path, f"train/{as_macos}/1.jpg", "train/Schuhe/1.jpg")
+    write(tmp_path, f"test/{as_others}/2.jpg", "test/Schuhe /2.jpg")
+    dataset = read(tmp_path)
+    assert dataset.classes == (as_others, "Schuhe")
+    assert dataset.labels.tolist() == [0, 1, 0, 1]
+    assert list(dataset.sources)[2:] == [
+        tmp_path / f"test/{as_others}/2.jpg",
+        tmp_path / "test/Schuhe /2.jpg",
+    ]
+
+
+def test_folders_of_one_name_are_one_class(tmp_path: Path) -> None:
+    dataset = read(write(tmp_path, "hat/1.jpg", "hat /2.jpg", "shoe/3.jpg"))
+    assert dataset.classes == ("hat", "shoe")
+    assert dataset.labels.tolist() == [0, 0, 1]
+    assert read(write(tmp_path, "  /4.jpg")).classes == ("  ", "hat", "shoe")
+
+
+def test_classes_that_only_capitals_tell_apart_are_said(tmp_path: Path) -> None:
+    dataset = read(write(tmp_path / "a", "Hat/1.jpg", "hat/2.jpg", "shoe/3.jpg"))
+    assert dataset.classes == ("Hat", "hat", "shoe")
+    assert notice(dataset, "capitals") == (
+        "Only capitals tell 'Hat' and 'hat' apart; if they are one class, spell them alike."
+    )
+    write(
+        tmp_path / "b", "train/Hat/1.jpg", "train/shoe/1.jpg", "test/hat/1.jpg", "test/shoe/1.jpg"
+    )
+    with pytest.raises(
+        DataError, match=r"no picture of 'hat'; .* splits\. Only capitals tell 'Hat'"
+    ):
+        read(tmp_path / "b")

@@ -2,6 +2,7 @@ import csv
 import gzip
 import json
 import tempfile
+import unicodedata
 from pathlib import Path
 
 import pytest
@@ -104,10 +105,25 @@ def test_groups_of_what_is_no_table(tmp_path: Path) -> None:
 
 
 def test_missing_columns_name_those_found(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match=r"no column for the image.*'a.jpg', 'cat'.*image_column"):
+    with pytest.raises(DataError, match=r"no column for the image.*'a.jpg', 'cat'.*--image-column"):
         read(manifest(tmp_path, "a.jpg,cat\nb.jpg,dog\n"))
     with pytest.raises(DataError, match=r"no column for the label, such as 'label'.*'path', 'x'"):
         read(manifest(tmp_path, "path,x\na.jpg,1\n"))
+
+
+def test_rows_of_separators_alone_are_no_rows(tmp_path: Path) -> None:
+    text = "path;label\r\na.jpg;x\r\n;\r\nb.jpg;y\r\n ;\r\n;\r\n"
+    assert list(read(manifest(tmp_path, text)).names) == ["a.jpg", "b.jpg"]
+    with pytest.raises(DataError, match=r"line 4: 'path' names no picture"):
+        read(manifest(tmp_path, text.replace("b.jpg;y", ";y")))
+
+
+def test_labels_of_one_name_are_one_class(tmp_path: Path) -> None:
+    two = unicodedata.normalize("NFD", "Hüte"), unicodedata.normalize("NFC", "Hüte")
+    dataset = read(manifest(tmp_path, f"path,label\na.jpg,{two[0]}\nb.jpg,{two[1]} \nc.jpg,x\n"))
+    assert dataset.classes == (two[1], "x")
+    several = read(manifest(tmp_path, f"path,label\na.jpg,{two[0]}|x\nb.jpg,{two[1]}\n"))
+    assert several.classes == (two[1], "x")
 
 
 @pytest.mark.parametrize("mark", ["|", ";"])

@@ -46,7 +46,7 @@ def test_no_layout_says_what_was_looked_for_and_found(tmp_path: Path) -> None:
         read(tmp_path)
     for name in ("1.jpg", "2.jpg", ".DS_Store"):
         (tmp_path / name).touch()
-    with pytest.raises(DataError, match=r"Found: no folders, 2 files: 1\.jpg, 2\.jpg\."):
+    with pytest.raises(DataError, match=r"Found: no folders, 2 files: 1\.jpg, 2\.jpg\. Put the"):
         read(tmp_path)
 
 

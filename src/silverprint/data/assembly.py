@@ -98,7 +98,8 @@ def assemble(
         notices=tuple(notices),
     )
     check_classes(dataset)
-    return dataset
+    alike = _alike(dataset.classes)
+    return dataset.noting(alike) if alike else dataset
 
 
 def renamed(dataset: Dataset, name: str, new_names: Mapping[str, str], *notices: str) -> Dataset:
@@ -124,7 +125,9 @@ def check_classes(dataset: Dataset) -> None:
     where = dataset.root or dataset.name
     if len(set(dataset.classes)) < len(dataset.classes):
         twice = {name for name in dataset.classes if dataset.classes.count(name) > 1}
-        raise DataError(f"{where}: two classes are both called {first_few(sorted(twice))}.")
+        raise DataError(
+            f"{where}: two classes are both called {first_few(sorted(twice))}. Rename one."
+        )
     if len(dataset.classes) < 2:
         raise DataError(
             f"{where}: a dataset needs at least two classes, but all "
@@ -139,5 +142,17 @@ def check_classes(dataset: Dataset) -> None:
     if faults:
         raise DataError(
             f"{where}: every split needs the same classes, but {'; '.join(faults)}. "
-            "Add pictures there, or take the class out of the other splits."
+            "Add pictures there, or take the class out of the other splits. "
+            f"{_alike(dataset.classes)}".rstrip()
         )
+
+
+def _alike(classes: Sequence[str]) -> str:
+    """Say which classes are the same word but for capitals; nothing if none are."""
+    spellings: dict[str, list[str]] = {}
+    for name in classes:
+        spellings.setdefault(name.casefold(), []).append(repr(name))
+    same = [" and ".join(names) for names in spellings.values() if len(names) > 1]
+    if not same:
+        return ""
+    return f"Only capitals tell {first_few(same)} apart; if they are one class, spell them alike."

@@ -2,6 +2,7 @@
 
 import os
 import re
+import unicodedata
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
@@ -34,9 +35,9 @@ HIDDEN_NAMES = {
 # Files people keep beside pictures. Everything else, known ending or none, is taken for a picture,
 # because the decoder judges by content and names the file where it cannot read it.
 OTHER_KINDS = """
-    aae avi bak csv db doc docx gz htm html ini ipynb js json jsonl log m4a md mkv mov mp3 mp4
-    ndjson npy npz parquet pdf pkl pt pth py rar rtf sh tar tex tfrecord tgz toml tsv txt url wav
-    webm xls xlsx xml xmp yaml yml zip 7z
+    aae avi bak csv db doc docx gz htm html ini ipynb js json jsonl log m4a m4v md mkv mov mp3 mp4
+    mpg ndjson npy npz parquet pdf pkl pt pth py rar rtf sh tar tex tfrecord tgz toml tsv txt url
+    wav webm wmv xls xlsx xml xmp yaml yml zip 3gp 7z
 """
 OTHER_SUFFIXES = {f".{kind}" for kind in OTHER_KINDS.split()}
 
@@ -49,6 +50,15 @@ def natural_key(name: str) -> tuple[list[str | tuple[int, str]], str]:
         digits = part.lstrip("0")
         parts.append((len(digits), digits) if position % 2 else part)
     return parts, name
+
+
+def class_named(word: str) -> str:
+    """Return the class that a folder's name or a cell stands for.
+
+    Spaces around it are no part of it, and a letter is the same however it is stored: macOS writes
+    some names with "u" and two dots, other systems with one letter that has them.
+    """
+    return unicodedata.normalize("NFC", word).strip() or word
 
 
 def split_named(word: str) -> Split | None:

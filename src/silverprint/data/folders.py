@@ -9,6 +9,7 @@ import numpy as np
 
 from silverprint.data.assembly import assemble
 from silverprint.data.conventions import (
+    class_named,
     first_few,
     is_hidden,
     is_known_other,
@@ -129,18 +130,20 @@ def read_folders(root: Path, split: Split) -> Dataset:
     """
     left = Leftovers()
     levels = _levels(root, split, left)
-    labels = sorted({label for level in levels for label in level.classes}, key=natural_key)
+    labels = sorted(
+        {class_named(name) for level in levels for name in level.classes}, key=natural_key
+    )
     codes_by_label = {label: code for code, label in enumerate(labels)}
     names: list[str] = []
     codes: list[int] = []
     splits: list[int] = []
     for level in levels:
-        for label in level.classes:
-            found = sorted(_pictures(root, level.prefix, label, left))
+        for folder in level.classes:
+            found = sorted(_pictures(root, level.prefix, folder, left))
             if not found:
-                left.empty.append(f"{level.prefix}{label}")
+                left.empty.append(f"{level.prefix}{folder}")
             names += found
-            codes += [codes_by_label[label]] * len(found)
+            codes += [codes_by_label[class_named(folder)]] * len(found)
             splits += [SPLITS.index(level.split)] * len(found)
     refuse_splits_inside(root, left.nested)
     if not names:

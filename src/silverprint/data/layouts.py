@@ -75,7 +75,8 @@ def _read_folder(root: Path, split: Split, columns: Columns) -> Dataset:
     held = f"{counted(len(files), 'file')}: {first_few(path.name for path in files)}"
     raise DataError(
         f"{root}: none of the known layouts is here. Looked for: {LAYOUTS}. "
-        f"Found: no folders, {held if files else 'no files'}."
+        f"Found: no folders, {held if files else 'no files'}. Put the pictures of each class "
+        "into a folder named after it."
     )
 
 

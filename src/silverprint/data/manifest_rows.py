@@ -200,7 +200,7 @@ def _table_lines(path: Path, text: str) -> Iterator[tuple[int, dict[str, Cell]]]
                 f"{path}, line 1: two columns are both called {twice[0]!r}. Rename one of them."
             )
         for cells in reader:
-            if not cells:
+            if not any(map(str.strip, cells)):  # spreadsheets write rows of separators alone
                 continue
             if len(cells) != len(header):
                 raise DataError(
@@ -295,7 +295,7 @@ def _column(
         raise DataError(
             f"{path}, line {line}: there is no column {want} among those found: "
             f"{first_few(map(repr, found), 12)}.{closest(asked or usual[0], found)} Name it in "
-            f"the header line, or pass {what}_column."
+            f"the header line, or pass {what}_column (--{what}-column)."
         )
     return name
 

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from silverprint.data.assembly import assemble
 from silverprint.data.conventions import (
+    class_named,
     counted,
     first_few,
     natural_key,
@@ -91,7 +92,8 @@ def _separator(rows: Sequence[Row], chosen: str | None) -> str | None:
     if len(used) > 1:
         raise DataError(
             f"{rows[0].file}: label cells hold both '|' and ';', so it is unclear which one "
-            "separates labels. Say it with label_separator, or use one of them only."
+            "separates labels. Say it with label_separator (--label-separator), or use one of "
+            "them only."
         )
     return used[0] if used else ("" if has_lists else None)
 
@@ -101,11 +103,11 @@ def _labels_of(row: Row, separator: str | None) -> tuple[str, ...]:
         found = row.label
     else:
         found = tuple(row.label.split(separator)) if separator else (row.label,)
-    labels = sorted({label.strip() for label in found} - {""}, key=natural_key)
+    labels = sorted({class_named(label) for label in found if label.strip()}, key=natural_key)
     if separator is None and not labels:
         raise DataError(
             f"{row.place}: the label is empty. Fill it in or remove the row; if pictures may have "
-            "several labels or none, pass label_separator, for example '|'."
+            "several labels or none, pass label_separator (--label-separator), for example '|'."
         )
     return tuple(labels)
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from silverprint.data.assembly import assemble
-from silverprint.data.conventions import is_hidden, is_known_other, natural_key
+from silverprint.data.conventions import class_named, is_hidden, is_known_other, natural_key
 from silverprint.data.folders import Leftovers, refuse_splits_inside, splits_among
 from silverprint.data.table import SPLITS, Dataset, Split
 from silverprint.errors import DataError
@@ -98,7 +98,7 @@ def _row(
     elif is_known_other(parts[-1]):
         left.other_files.append(name)
     else:
-        return SPLITS.index(split), parts[0], name
+        return SPLITS.index(split), class_named(parts[0]), name
     return None
 
 

@@ -62,6 +62,13 @@ _REFUSED_FORMATS = {
 }
 
 
+_REMEDIES = {
+    "a ZIP archive": "unpack it",
+    "a gzip archive": "unpack it",
+    "a video": "save single frames as JPEG",
+}
+
+
 def check_size(width: int, height: int, max_pixels: int) -> None:
     """Refuse a picture that is empty or larger than allowed."""
     if width < 1 or height < 1:
@@ -69,7 +76,7 @@ def check_size(width: int, height: int, max_pixels: int) -> None:
     if width * height > max_pixels:
         raise RefusedError(
             f"is {width} x {height} = {width * height:,} pixels, above the limit of "
-            f"{max_pixels:,}; raise max_pixels to allow it"
+            f"{max_pixels:,}; make it smaller, or raise max_pixels"
         )
 
 
@@ -359,10 +366,10 @@ def _what_it_is(data: bytes) -> str:
     if data.startswith(b"version https://git-lfs"):
         return "is a Git LFS pointer, not the picture itself; run git lfs pull"
     if data[4:8] == b"ftyp":
-        return f"is {_ftyp(data)}, which is not supported; convert it to JPEG"
+        return _refused(_ftyp(data))
     for prefix, what in _REFUSED_FORMATS.items():
         if data.startswith(prefix):
-            return f"is {what}, which is not supported; convert it to JPEG or PNG"
+            return _refused(what)
     start = data[:1024].removeprefix(b"\xef\xbb\xbf").lstrip().lower()
     if start.startswith((b"<!doctype html", b"<html", b"<head", b"<body")):
         return "is not a picture: it starts like HTML (an error page saved under its name?)"
@@ -373,6 +380,10 @@ def _what_it_is(data: bytes) -> str:
     if not any(data[:1024]):
         return "is not a picture: it starts with zeros, as after a copy that failed"
     return "is not a picture that is supported: JPEG, PNG, WebP, BMP, TIFF or GIF"
+
+
+def _refused(what: str) -> str:
+    return f"is {what}, which is not supported; {_REMEDIES.get(what, 'convert it to JPEG or PNG')}"
 
 
 def _ftyp(data: bytes) -> str:
