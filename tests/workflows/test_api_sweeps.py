@@ -1,9 +1,12 @@
 """`import silverprint as sp`: sweeps and comparisons from Python."""
 
+import inspect
+
 import numpy as np
 import pytest
 
 import silverprint as sp
+from silverprint.backbones.registry import DEFAULT_BACKBONE
 
 HEADS = {"size": 64, "epochs": 3, "quiet": True}
 
@@ -79,6 +82,12 @@ def test_a_comparison_of_two_presets(make_photos, tmp_path) -> None:
     assert "right" not in repr(found.results[0])
     one = sp.compare(photos, presets=1, backbone="efficientnet-lite0", **how)
     assert one.results[0].metrics == found.results[0].metrics
+
+
+def test_the_usual_backbone_is_that_of_the_command_line() -> None:
+    shown = {inspect.signature(use).parameters[name].default
+             for use, name in ((sp.compare, "backbone"), (sp.load_backbone, "name"))}  # fmt: skip
+    assert shown == {DEFAULT_BACKBONE}
 
 
 def test_what_compare_refuses(trained) -> None:

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from silverprint.api.inputs import Data, dataset_of, folder, listed, needing, plain
 from silverprint.api.model import Model, load
-from silverprint.backbones.registry import DEFAULT_BACKBONE
 from silverprint.errors import ConfigError
 from silverprint.training.progress import Progress
 
@@ -119,7 +118,7 @@ def compare(
     out: str | PathLike[str] | None = None,
     *,
     presets: int | Sequence[int] = (1, 2, 3, 4),
-    backbone: str | Sequence[str] = DEFAULT_BACKBONE,
+    backbone: str | Sequence[str] = "efficientnet-lite0",
     quiet: bool = False,
     **settings: Any,
 ) -> "Comparison":

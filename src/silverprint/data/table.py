@@ -59,7 +59,7 @@ class Dataset:
         sources: one path, address or uint8 array, (H, W) grey or (H, W, 3) RGB, a picture.
         names: how to call each picture in a message: a path below the root, or "file.gz[17]".
         labels: (n,) int64 for single-label; (n, classes) uint8 of 0 and 1 for multi-label.
-        splits: (n,) int8, an index into SPLITS.
+        splits: (n,) int8, an index into SPLITS: 0 train, 1 validation, 2 test.
         task: "single-label" or "multi-label".
         root: the folder or file that was read.
         notices: a line for everything that was found but not taken, and for every choice made.
