@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import logging
 import os
 import re
 import signal
@@ -92,7 +93,9 @@ def test_control_c_ends_it_quietly(trained) -> None:
     ],
 )
 def test_what_cannot_be_served_says_so(cli, arguments, says) -> None:
+    handlers = list(logging.getLogger().handlers)
     ran = cli("serve", *arguments)
+    assert logging.getLogger().handlers == handlers  # of the program that this test is part of
     assert ran.code == 2
     assert ran.err.startswith(f"error: {says}")
     assert ran.err.count("\n") == 1

@@ -136,9 +136,8 @@ def _build(
             arguments = dict(options)
             if size not in (None, settings["size"]) and "vit" in name:
                 arguments["img_size"] = str(size)
-            if from_hub:
-                source = timm.get_pretrained_cfg(name)
-                check_reachable(source.url, source.hf_hub_id)
+            if from_hub and (source := timm.get_pretrained_cfg(name)):
+                check_reachable(cast("str | None", source.url), source.hf_hub_id)
             network = timm.create_model(
                 name, pretrained=from_hub, exportable=True, **_literals(arguments)
             )

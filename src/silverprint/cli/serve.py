@@ -43,11 +43,12 @@ def serve(
     from silverprint.serving import logs, server
     from silverprint.serving.app import create_app
 
-    logs.configure(quiet)
     with server.bind(host, port) as listening:
         app = create_app({name: _folder(path, quiet) for name, path in named.items()}, settings)
         address = server.address_of(listening)
-        server.make_server(app, settings, lambda: _say(named, address)).run(sockets=[listening])
+        made = server.make_server(app, settings, lambda: _say(named, address))
+        logs.configure(quiet)  # last: what fails before it leaves logging as it was
+        made.run(sockets=[listening])
 
 
 def _folder(path: str, quiet: bool) -> str:

@@ -94,15 +94,14 @@ def list_pictures(files: Sequence[str]) -> list[str]:
     Raises:
         DataError: there is none, or a manifest has a fault, or an address is of an unknown kind.
     """
-    names = list(expand(files))
+    names = list(_expand(files))
     if not names:
         raise DataError(f"no pictures in {', '.join(files)}; give files or folders of pictures.")
     check_schemes(names)
     return names
 
 
-def expand(files: Sequence[str]) -> Iterator[str]:
-    """Yield what is named; in place of a folder or a manifest the files that may be pictures."""
+def _expand(files: Sequence[str]) -> Iterator[str]:
     for name in files:
         path = Path(name)
         if is_manifest_name(name) and path.is_file():
