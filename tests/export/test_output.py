@@ -1,5 +1,9 @@
 """Where exports go: nothing is overwritten, nothing is left behind."""
 
+import signal
+import subprocess
+import sys
+
 import pytest
 
 from silverprint.errors import ConfigError
@@ -64,3 +68,31 @@ def test_a_place_that_cannot_be(tmp_path) -> None:
     refused = pytest.raises(ConfigError, match=r"cannot be written: .*(exists|not a directory)")
     with refused, writing(tmp_path / "file" / "a"):
         raise AssertionError
+
+
+KEEP_WRITING = """
+import sys, time
+from pathlib import Path
+from silverprint.export.output import writing
+
+with writing(Path(sys.argv[1])) as made:
+    made.write_bytes(b"half")
+    print("begun", flush=True)
+    time.sleep(60)
+"""
+
+
+def test_what_a_killed_process_left_goes_and_a_living_one_is_left_alone(tmp_path) -> None:
+    out = tmp_path / "a.onnx"
+    with subprocess.Popen(
+        [sys.executable, "-c", KEEP_WRITING, str(out)], stdout=subprocess.PIPE, text=True
+    ) as other:
+        assert other.stdout.readline() == "begun\n"
+        with pytest.raises(ConfigError, match="is being written by another process"), writing(out):
+            raise AssertionError
+        other.send_signal(signal.SIGKILL)
+    assert [one.name for one in tmp_path.iterdir()] == [".a.onnx-unfinished"]
+    with writing(out) as made:
+        assert list(made.parent.iterdir()) == []
+        made.write_bytes(b"whole")
+    assert [(one.name, one.read_bytes()) for one in tmp_path.iterdir()] == [("a.onnx", b"whole")]

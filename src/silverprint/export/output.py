@@ -1,11 +1,12 @@
 """Where an export goes: written under a temporary name, renamed when it is right."""
 
 import contextlib
-import tempfile
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
 from silverprint.errors import ConfigError
+from silverprint.runtime.disk import writing_to
 
 
 def check_place(out: Path) -> None:
@@ -22,26 +23,39 @@ def check_place(out: Path) -> None:
 def writing(out: Path) -> Iterator[Path]:
     """Give a path to write a file or folder at; on leaving without an error it becomes `out`.
 
-    It has the name of `out`, in a hidden folder beside it, of which nothing is left behind.
+    It has the name of `out`, in a hidden folder beside it, of which nothing is left behind. What a
+    process that was killed left there is removed by the next that writes to the same place.
 
     Raises:
-        ConfigError: something is there already, or nothing can be written there.
+        ConfigError: something is there already, nothing can be written there, or another process is
+            at it.
     """
+    from filelock import FileLock, Timeout
+
     check_place(out)
     given, out = out, out.absolute()
+    hidden = out.with_name(f".{out.name}-unfinished")
+    unfinished = hidden / "new"
+    lock = FileLock(hidden / "lock", timeout=0)  # the system lets go of it when its process dies
     try:
-        out.parent.mkdir(parents=True, exist_ok=True)
-        unfinished = tempfile.TemporaryDirectory(
-            prefix=f".{out.name}-unfinished-", dir=out.parent, ignore_cleanup_errors=True
-        )
+        hidden.mkdir(parents=True, exist_ok=True)
+        lock.acquire()
+    except Timeout:
+        raise ConfigError(
+            f"--out {given} is being written by another process; wait for it, or give another name."
+        ) from None
     except OSError as error:
         raise ConfigError(
             f"--out {given} cannot be written: {(error.strerror or str(error)).lower()}."
         ) from None
-    with unfinished as folder:
-        made = Path(folder) / out.name
-        yield made
+    try:
+        made = unfinished / out.name
+        with writing_to(f"--out {given}"):
+            yield made
         check_place(given)  # someone else may have come first
         if out.is_dir():
             out.rmdir()
         made.rename(out)
+    finally:
+        shutil.rmtree(hidden, ignore_errors=True)
+        lock.release()
