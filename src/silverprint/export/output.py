@@ -51,6 +51,8 @@ def writing(out: Path) -> Iterator[Path]:
     try:
         made = unfinished / out.name
         with writing_to(f"--out {given}"):
+            shutil.rmtree(unfinished, ignore_errors=True)
+            unfinished.mkdir()
             yield made
         check_place(given)  # someone else may have come first
         if out.is_dir():
