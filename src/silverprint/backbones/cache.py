@@ -187,7 +187,6 @@ class FeatureCache:
         content = save({"digests": digest_table(rows), "features": features})
         path = self.folder / f"{hashlib.sha256(content).hexdigest()}.shard"
         if not (self.folder / "key.json").exists():
-            self.folder.mkdir(parents=True, exist_ok=True)
             write_atomically(self.folder / "key.json", [self._key])
         write_atomically(path, [content])
         self._remember(path, rows)

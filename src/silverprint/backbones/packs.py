@@ -22,6 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from silverprint.errors import BackboneError
+from silverprint.runtime.disk import writing_to_cache
 
 BLOCK = 256  # rows that are read, verified and shuffled together
 LARGEST_HEADER = 2**16
@@ -102,14 +103,24 @@ def write_pack(folder: Path, digests: Digests, features: Array) -> Path:
 
 
 def write_atomically(path: Path, parts: Iterable[Any], durable: bool = False) -> None:
-    """Write a file under another name, then rename it; durable waits until it is on the disk."""
-    handle, part = tempfile.mkstemp(dir=path.parent, suffix=".part")
-    with os.fdopen(handle, "wb") as file:
-        file.writelines(parts)
-        if durable:
-            file.flush()
-            os.fsync(handle)
-    Path(part).replace(path)
+    """Write a file under another name, then rename it; durable waits until it is on the disk.
+
+    Raises:
+        ConfigError: the disk is full, or the folder cannot be written to.
+    """
+    with writing_to_cache(path.parent):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, part = tempfile.mkstemp(dir=path.parent, suffix=".part")
+        try:
+            with os.fdopen(handle, "wb") as file:
+                file.writelines(parts)
+                if durable:
+                    file.flush()
+                    os.fsync(handle)
+            Path(part).replace(path)
+        except OSError:
+            Path(part).unlink(missing_ok=True)
+            raise
 
 
 def _header(rows: int, dimension: int) -> bytes:

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from silverprint.backbones.registry import BackboneChoice
+from silverprint.runtime.disk import writing_to_cache
 
 FACTS = "backbone.json"
 LAYOUT = 2  # part of the key: raise it when these files change their meaning
@@ -86,7 +87,8 @@ def prepare_backbone(
     folder = cache / "backbones" / f"{name}-{size or 'own'}-v{LAYOUT}-{key}"
     if not (folder / FACTS).is_file():
         notify(f"preparing {choice.name} (once)")
-        _make(choice, folder, size)
+        with writing_to_cache(cache):
+            _make(choice, folder, size)
     return read_network(choice, folder)
 
 
@@ -100,9 +102,10 @@ def write_network(network: Any, choice: BackboneChoice, folder: Path) -> Prepare
         folder: written anew; what it holds is replaced.
     """
     shutil.rmtree(folder, ignore_errors=True)
-    folder.mkdir(parents=True)
-    facts = _write_files(network, choice, folder)
-    (folder / FACTS).write_text(json.dumps(facts, indent=2), "utf-8")
+    with writing_to_cache(folder):
+        folder.mkdir(parents=True)
+        facts = _write_files(network, choice, folder)
+        (folder / FACTS).write_text(json.dumps(facts, indent=2), "utf-8")
     return read_network(choice, folder)
 
 

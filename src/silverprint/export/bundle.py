@@ -12,6 +12,7 @@ from typing import Any
 
 from silverprint.errors import ConfigError
 from silverprint.runtime.bundle import FORMAT, MANIFEST, file_digest
+from silverprint.runtime.disk import writing_to
 
 STALE_SECONDS = 3600  # writing takes less than a minute
 
@@ -43,9 +44,12 @@ def writing_bundle(path: Path) -> Iterator[Path]:
     """Give a folder to write into; on leaving without an error it takes the bundle's place.
 
     A bundle that was there is replaced only then. Nothing is left behind after an error.
+
+    Raises:
+        ConfigError: it cannot be written there, as where the disk is full.
     """
     check_output(path)
-    path = path.resolve()  # a link is followed, not replaced
+    given, path = path, path.resolve()  # a link is followed, not replaced
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         _remove_what_a_kill_left(path)
@@ -54,7 +58,8 @@ def writing_bundle(path: Path) -> Iterator[Path]:
         raise _unwritable(path, error) from None
     unfinished.chmod(0o755)
     try:
-        yield unfinished
+        with writing_to(f"--out {given}"):
+            yield unfinished
         for file in unfinished.iterdir():
             file.chmod(0o644)
         if path.exists():

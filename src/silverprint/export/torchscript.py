@@ -6,6 +6,7 @@ The network is the one of weights.safetensors, traced. Preprocessing is scripted
 depend on the picture's size; it computes as backbones/graphs.py does, with the same integers.
 """
 
+import io
 import warnings
 from collections.abc import Callable
 from pathlib import Path
@@ -100,7 +101,10 @@ def write_torchscript(bundle: Bundle, path: Path) -> None:
         traced = torch.jit.trace(network, example, check_trace=False)
         whole = nn.Sequential(Preprocess(preprocessing), traced, Probabilities(link, temperature))
         scripted = torch.jit.script(whole.eval().requires_grad_(False))
-        torch.jit.save(scripted, str(path), _extra_files=facts_of(bundle))
+        # In memory: where the disk is full, torch's own writer ends the whole process.
+        made = io.BytesIO()
+        torch.jit.save(scripted, made, _extra_files=facts_of(bundle))
+    path.write_bytes(made.getbuffer())
 
 
 def open_torchscript(path: Path) -> Answer:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from silverprint.errors import ConfigError, MissingExtraError, closest
+from silverprint.runtime.disk import writing_to_cache
 
 METRICS = "metrics.jsonl"
 TRACKERS = ("tensorboard", "mlflow")
@@ -42,15 +43,16 @@ class Journal:
         # A line that was half written when the process died goes with the later epochs.
         text = "".join(json.dumps(line) + "\n" for line in self.epochs)
         unfinished = self.path.with_name(f"{METRICS}.unfinished")
-        unfinished.write_text(text, "utf-8")
-        unfinished.replace(self.path)
+        with writing_to_cache(folder):
+            unfinished.write_text(text, "utf-8")
+            unfinished.replace(self.path)
         self._mirror = _mirror(track, name or folder.name, folder, after)
 
     def write(self, epoch: int, values: Mapping[str, float]) -> None:
         """Note one epoch: "training loss", "validation accuracy", "learning rate", ..."""
         line = {"epoch": epoch, **values}
         self.epochs.append(line)
-        with self.path.open("a", encoding="utf-8") as file:
+        with writing_to_cache(self.path.parent), self.path.open("a", encoding="utf-8") as file:
             file.write(json.dumps(line) + "\n")
         self._mirror.write(epoch, values)
 

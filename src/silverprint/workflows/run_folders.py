@@ -13,6 +13,7 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from silverprint.errors import ConfigError
+from silverprint.runtime.disk import writing_to_cache
 from silverprint.runtime.paths import cache_folder
 from silverprint.training.journal import METRICS
 from silverprint.workflows.processes import main_process
@@ -32,7 +33,7 @@ def hold_run(told: Any, data: Iterable[bytes], *, fresh: bool = False) -> Path:
         fresh: forget what an earlier process left there.
 
     Raises:
-        ConfigError: another process is at the same run.
+        ConfigError: another process is at the same run, or the cache cannot be written to.
     """
     digest = hashlib.sha256()
     for part in data:
@@ -40,7 +41,8 @@ def hold_run(told: Any, data: Iterable[bytes], *, fresh: bool = False) -> Path:
     digest.update(json.dumps(told, sort_keys=True, default=str).encode())
     folder = cache_folder() / "runs" / digest.hexdigest()[:16]
     if main_process():
-        _hold(folder)
+        with writing_to_cache(cache_folder()):
+            _hold(folder)
         if fresh:
             shutil.rmtree(folder, ignore_errors=True)
     elif fresh and os.environ.get("LOCAL_RANK") == "0":  # a host of its own, perhaps the same disk
