@@ -38,6 +38,7 @@ from silverprint.runtime.text import run_up, side_by_side
 from silverprint.training.averaging import WeightAverage
 from silverprint.training.fabric import start_fabric
 from silverprint.training.journal import Journal
+from silverprint.training.memory import kept_memory
 from silverprint.training.optimisers import AdamW, clip, decay_groups
 from silverprint.training.progress import Advance
 from silverprint.training.randomness import own_randomness
@@ -94,7 +95,7 @@ def train_char_lm(
     fabric = start_fabric(settings.device, settings.precision)
     if fabric.world_size > 1:
         raise ConfigError("a text is read by one process; start `write train` without torchrun.")
-    with own_randomness(settings.seed):
+    with kept_memory(), own_randomness(settings.seed):
         lesson = Lesson.of(text, settings, fabric)
         reader = Reader(_network(text, settings), lesson.rows, settings.forget).to(fabric.device)
         state = _state(reader, settings, lesson, folder)

@@ -36,9 +36,10 @@ from silverprint.recipes.style_pictures import (
     to_pixels,
     to_tensor,
 )
-from silverprint.recipes.style_settings import StyleSettings
+from silverprint.recipes.style_settings import RANGES, StyleSettings
 from silverprint.training.checkpoint import load_checkpoint, save_checkpoint
 from silverprint.training.fabric import start_fabric
+from silverprint.training.memory import kept_memory
 from silverprint.training.progress import Advance
 from silverprint.training.randomness import own_randomness
 
@@ -116,7 +117,7 @@ def transfer_style(
     work = Work(advance)
     work.take_up(folder, device)
     shares = share_steps(settings.steps, len(sizes))
-    with own_randomness(settings.seed), work.until_stopped():
+    with kept_memory(), own_randomness(settings.seed), work.until_stopped():
         for size, steps in list(zip(sizes, shares, strict=True))[work.scale :]:
             aim = Aim.of(resized(target, size), examples, network, settings)
             first = begin(aim, examples, settings) if work.best is None else work.best
@@ -200,7 +201,7 @@ class Work:
             if not math.isfinite(value):
                 raise ConfigError(
                     f"the loss is no longer finite at step {self.steps + 1} ({losses}); give lower "
-                    "weights, or a lower --learning-rate."
+                    "weights, or a lower --set learning_rate."
                 )
             loss.backward()
             self.note(picture, value, losses)
@@ -304,9 +305,11 @@ def scales_of(content: Tensor, settings: StyleSettings, network: Judge) -> list[
     finest = fitted(content, settings.size)
     if min(finest) < least:
         needed = math.ceil(least * max(content.shape[2:]) / min(content.shape[2:]))
+        most = int(RANGES["size"][2])
+        cure = f"give --size {needed} or more" if needed <= most else "crop it, it is too narrow"
         raise ConfigError(
             f"size {settings.size} is too small: the picture would be {finest[1]} x {finest[0]}, "
-            f"and layer {deepest!r} needs {least} pixels; give --size {needed} or more."
+            f"and layer {deepest!r} needs {least} pixels; {cure}."
         )
     sides = [settings.size / 2**i for i in reversed(range(settings.scales))]
     sizes = [fitted(content, side) for side in sides]
