@@ -1,5 +1,6 @@
 """`import silverprint as sp`: what a trained model tells of itself, why it answers, its exports."""
 
+import json
 import math
 
 import numpy as np
@@ -7,6 +8,12 @@ import pytest
 from PIL import Image
 
 import silverprint as sp
+from silverprint.backbones.look import Look
+from silverprint.models.stacked_heads import HeadConfig
+from silverprint.recipes.heads import FittedHead
+from silverprint.runtime.preprocessing import Preprocessing
+from silverprint.workflows.run import Training
+from silverprint.workflows.settings import TrainSettings
 
 QUICK = {"occlusion": False, "quiet": True}
 
@@ -29,10 +36,15 @@ def test_an_exact_head_has_no_curves(trained, tmp_path) -> None:
 
 
 def test_curves_of_a_head_that_diverged_after_its_best_epoch(trained) -> None:
+    curves = {"validation loss": [0.5, math.inf, math.nan]}
+    photos, seen = sp.read(trained.photos), Look("torch", np.arange(0), [], [])
+    run = Training(photos, TrainSettings(), Preprocessing(64), seen)
+    run.fitted = [FittedHead(HeadConfig(), None, 0.5, 0.9, 1, curves)]
     model = sp.load(trained.bundle)
-    model.bundle.manifest["training"]["chosen"]["curves"] = {"training loss": [0.5, None]}
-    assert model.curves["training loss"][0] == 0.5
-    assert math.isnan(model.curves["training loss"][1])
+    model.bundle.manifest["training"] = json.loads(json.dumps(run.learned(), allow_nan=False))
+    first, *rest = model.curves["validation loss"]
+    assert first == 0.5
+    assert all(map(math.isnan, rest))
 
 
 def test_an_explanation_from_python(trained, tmp_path) -> None:

@@ -57,7 +57,7 @@ def settle(dataset: Dataset, settings: TrainSettings, seen: Look) -> Settled:
     copies = find_near_copies(readable, seen, drawn)
     if drawn and readable.groups is not None:
         copies = replace(copies, groups=_together(copies.groups, readable.groups))
-        _check_groups(readable, bool(folds))
+        _check_groups(readable, copies.groups, bool(folds))
     if folds or not drawn:
         return Settled(readable, folds, copies)
     fraction = settings.validation_fraction or min(VALIDATION_FRACTION, VALIDATION_PICTURES / count)
@@ -102,15 +102,14 @@ def _together(copies: NDArray[np.int64], groups: NDArray[np.int64]) -> NDArray[n
     return join_pairs(np.concatenate(pairs).tolist(), len(groups))
 
 
-def _check_groups(dataset: Dataset, in_folds: bool) -> None:
+def _check_groups(dataset: Dataset, groups: NDArray[np.int64], in_folds: bool) -> None:
     """Refuse groups that leave nothing to hold out, or a fold without a class."""
-    assert dataset.groups is not None
     rows = dataset.rows("train")
-    groups, labels = dataset.groups[rows], dataset.labels[rows]
+    groups, labels = groups[rows], dataset.labels[rows]
     if len(np.unique(groups)) < 2:
         raise DataError(
-            f"{dataset.name}: all training pictures are in one group, so none can be held out; "
-            "give groups of which each is a part."
+            f"{dataset.name}: all training pictures are in one group, or in groups that share a "
+            "copy, so none can be held out; give groups of which each is a part."
         )
     if not in_folds or labels.ndim > 1:
         return
@@ -118,9 +117,9 @@ def _check_groups(dataset: Dataset, in_folds: bool) -> None:
              if len(np.unique(groups[labels == number])) == 1]  # fmt: skip
     if alone:
         raise DataError(
-            f"{dataset.name}: all training pictures of {first_few(alone)} are in one group; with "
-            f"fewer than {FEW_PICTURES} training pictures each class needs at least 2 groups to be "
-            "cross-validated. Give smaller groups, or pictures of more of them."
+            f"{dataset.name}: all training pictures of {first_few(alone)} are in one group, or "
+            f"in groups that share a copy; with fewer than {FEW_PICTURES} training pictures each "
+            "class needs at least 2 to be cross-validated. Give smaller groups, or more pictures."
         )
 
 
