@@ -19,6 +19,17 @@ def test_a_log_is_told_every_now_and_then(capsys, monkeypatch) -> None:
     assert [bar.split()[2] for bar in bars] == ["5/10", "9/10", "10/10"]
 
 
+def test_a_notebook_without_widgets_is_told_as_a_log_is(capsys, monkeypatch) -> None:
+    monkeypatch.setattr("rich.console._is_jupyter", lambda: True)
+    monkeypatch.setattr(progress.importlib.util, "find_spec", lambda _: None)
+    shown = Progress()
+    with shown.stage("training", total=2) as advance:
+        advance(2)
+    shown.say("done")
+    told = capsys.readouterr()
+    assert (told.out, told.err.count("2/2"), told.err.count("done\n")) == ("", 1, 1)
+
+
 @pytest.mark.parametrize("quiet", [True, False])
 def test_a_short_stage_is_told_once_unless_quiet(quiet, capsys) -> None:
     with Progress(quiet).stage("training", total=2) as advance:

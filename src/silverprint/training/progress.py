@@ -1,6 +1,7 @@
 """Progress on stderr, so that stdout stays free for results."""
 
 import contextlib
+import importlib.util
 import time
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Protocol
@@ -94,4 +95,6 @@ class Progress:
     def _console(self) -> "Console":
         from rich.console import Console
 
-        return Console(stderr=True)
+        # Without ipywidgets a notebook would be shown a warning, and then nothing at all.
+        widgets = importlib.util.find_spec("ipywidgets") is not None
+        return Console(stderr=True, force_jupyter=None if widgets else False)
