@@ -141,3 +141,26 @@ def test_the_random_network_is_its_seeds(tmp_path) -> None:
     assert not torch.equal(one.network[0].weight, other.network[0].weight)
     with pytest.raises(BackboneError, match="network 'random' takes no weights"):
         load_loss_network("random", tmp_path / "weights.safetensors")
+
+
+class OneSize(nn.Module):
+    """Cuts pictures into patches, of one size only."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.patches = nn.Conv2d(3, 32, 4, stride=4)
+
+    def forward(self, pixels):
+        if pixels.shape[2] != 64:
+            raise AssertionError("Input height doesn't match model (64).")
+        return self.patches(pixels)
+
+
+def test_a_network_of_one_size_is_told_of() -> None:
+    network = LossNetwork("vit", OneSize(), (0.5,) * 3, (0.5,) * 3, 64)
+    with pytest.raises(ConfigError) as caught:
+        network(torch.rand(1, 3, 40, 40), ["patches"])
+    assert str(caught.value) == (
+        "network 'vit' cannot look at pictures of any size: Input height doesn't match model (64). "
+        "Use one of convolutions, such as efficientnet-lite0."
+    )

@@ -62,9 +62,14 @@ def test_ctrl_c_writes_the_best_so_far_and_says_so(cli, pictures, tmp_path, monk
     out = tmp_path / "out.png"
     ran = cli("stylize", *pictures, "--out", out, *QUICK)
     assert ran.code == 130
-    assert "stopped after step 2 of 3: the best picture so far is written; the same" in ran.out
-    assert "the same command begins anew, because no scale was finished" in ran.out
+    told = (
+        "Stopped after step 2 of 3: this is the best picture so far. The same command goes on from "
+        "the start of scale 1 of 1."
+    )
+    assert f"note: {told}\n" in ran.out
     assert out.exists()
+    assert told in (tmp_path / "out.report.html").read_text("utf-8")
+    assert told in cli("stylize", *pictures, "--out", out, *QUICK, "--json").json["notices"]
     assert "Stopped before its end." in (tmp_path / "out.report.html").read_text("utf-8")
 
 
@@ -75,6 +80,9 @@ def test_ctrl_c_writes_the_best_so_far_and_says_so(cli, pictures, tmp_path, monk
     (["--start", "nois"], "got 'nois'. Did you mean 'noise'?"),
     (["--blend", "1,2"], "--blend has 2 weights for 1 style picture; give one each."),
     (["--blend", "a"], "--blend takes numbers with commas between; got 'a'."),
+    (["--set", "blend=1,2"], "--blend has 2 weights for 1 style picture; give one each."),
+    (["--set", "blend=a"], "blend takes weights above 0, at most 1e6; got 'a'."),
+    (["--set", "layers=0,99"], "layer '99' is no feature map of random, which has, closest"),
     (["--set", "stepz=3"], "'stepz' is no setting of stylize. Did you mean 'steps'?"),
     (["--backbone", "vgg19-encoder"], "network 'vgg19-encoder' needs --weights FILE"),
     (["--backbone", "efficientnet-lite9"], "efficientnet-lite9"),

@@ -147,6 +147,8 @@ def test_too_small_a_size_is_refused_with_the_least(network) -> None:
         "give --size 96 or more."
     )
     assert scales_of(thin, chosen(size=96), network) == [(24, 96)]
+    with pytest.raises(ConfigError, match="needs 24 pixels; crop it, it is too narrow"):
+        scales_of(torch.zeros(1, 3, 10, 1000), chosen(), network)
 
 
 def test_a_tiny_style_is_refused(network) -> None:
@@ -318,6 +320,7 @@ def test_pixels_go_there_and_back() -> None:
     ({"start": "contents"}, "got 'contents'. Did you mean 'content'?"),
     ({"keep_colours": "hue"}, "keep_colours must be one of none, luminance, histogram; got 'hue'."),
     ({"steps": 0}, "steps must lie within 1..100000; got 0."),
+    ({"blend": (1.0, "a")}, "blend takes weights above 0, at most 1e6; got 'a'."),
     ({"blend": (1.0, 0.0)}, "blend takes weights above 0, at most 1e6; got 0.0."),
     ({"style_weight": 0.0, "content_weight": 0.0}, "are both 0"),
     ({"colour": "red"}, "'colour' is no setting of stylize."),
@@ -326,6 +329,13 @@ def test_what_settings_refuse(given, message) -> None:
     with pytest.raises(ConfigError) as caught:
         StyleSettings.of(**given)
     assert message in str(caught.value)
+
+
+def test_one_alone_is_a_list_of_one_and_layers_are_named_by_text() -> None:
+    given = {"layers": 5, "content_layers": (0, 5), "blend": 2}
+    found = StyleSettings.of(**given)
+    assert (found.layers, found.content_layers, found.blend) == (("5",), ("0", "5"), (2,))
+    assert StyleSettings.of(layers="features.3").layers == ("features.3",)
 
 
 def test_pixels_that_may_not_be_written_to_are_copied() -> None:

@@ -2,7 +2,10 @@
 
 import hashlib
 import json
+import threading
 from dataclasses import replace
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import numpy as np
@@ -118,6 +121,25 @@ def test_the_ending_chooses_the_format(content, style, tmp_path, ending, kind) -
 def test_a_finished_run_leaves_nothing_in_the_cache(content, style, tmp_path) -> None:
     stylize(content, [style], tmp_path / "out.png", QUICK, backbone="random")
     assert list((cache_folder() / "runs").iterdir()) == []
+
+
+def test_a_picture_at_an_address(content, style, tmp_path) -> None:
+    handler = partial(SimpleHTTPRequestHandler, directory=tmp_path)
+    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        threading.Thread(target=server.serve_forever).start()
+        address = f"http://127.0.0.1:{server.server_port}/content.png"
+        found = stylize(address, [style], tmp_path / "out.png", QUICK, backbone="random")
+        server.shutdown()
+    assert found.record["content"]["file"] == address
+    assert found.record["content"]["sha256"] == hashlib.sha256(content.read_bytes()).hexdigest()
+
+
+def test_an_enlarged_content_is_told(content, style, tmp_path) -> None:
+    told = "content.png is 48 x 36 pixels and was enlarged: size 60 asks for more than it has."
+    for size, expected in ((60, True), (48, False)):
+        how = replace(QUICK, size=size)
+        found = stylize(content, [style], tmp_path / "out.png", how, backbone="random")
+        assert any(one.endswith(told) for one in found.record["notices"]) == expected
 
 
 def test_a_picture_may_be_its_own_style(content, tmp_path) -> None:

@@ -116,7 +116,8 @@ def stylize(
         **settings: as on the command line, such as size=512, steps=300, blend=(2, 1).
 
     Returns:
-        Its `picture` is the file, its `record` all that decided it.
+        Its `picture` is the file, its `result` has the pixels and the three losses, its `record`
+        all that decided it. Interrupted, the best picture so far; the same call then goes on.
 
     Raises:
         SilverprintError: an input is wrong; nothing was written.

@@ -176,6 +176,11 @@ class LossNetwork(nn.Module):
             self.network(pixels)
         except _EnoughError:
             pass
+        except AssertionError as error:  # so do timm and torchvision, of what is cut into patches
+            raise ConfigError(
+                f"network {self.name!r} cannot look at pictures of any size: "
+                f"{str(error).rstrip('.')}. Use one of convolutions, such as {DEFAULT_BACKBONE}."
+            ) from None
         finally:
             for handle in handles:
                 handle.remove()

@@ -89,16 +89,6 @@ def _print(found: "Stylized") -> None:
     result, record = found.result, found.record
     for notice in record["notices"]:
         typer.echo(f"note: {notice}")
-    if result.stopped:
-        again = "begins anew, because no scale was finished"
-        if result.finished:
-            again = (
-                f"goes on with scale {result.finished + 1} of {len(result.scales)}, from its start"
-            )
-        typer.echo(
-            f"stopped after step {result.steps} of {found.settings.steps}: the best picture so far "
-            f"is written; the same command {again}"
-        )
     typer.echo(str(result.losses))
     typer.echo(
         f"{counted(result.steps, 'step')} at {counted(len(result.scales), 'scale')} with "

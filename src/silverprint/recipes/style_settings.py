@@ -4,7 +4,7 @@ from dataclasses import dataclass, fields
 from typing import Any, Literal
 
 from silverprint.errors import ConfigError, closest
-from silverprint.training.checks import Range, check_fields
+from silverprint.training.checks import Range, check_fields, is_kind
 from silverprint.training.choices import Device
 
 Start = Literal["content", "noise", "style"]
@@ -81,12 +81,14 @@ class StyleSettings:
         if not self.style_weight and not self.content_weight:
             raise ConfigError("style_weight and content_weight are both 0: nothing would be asked.")
         for weight in self.blend:
-            if not 0 < weight <= 1e6:
+            if not (is_kind(weight, float) and 0 < weight <= 1e6):
                 raise ConfigError(f"blend takes weights above 0, at most 1e6; got {weight!r}.")
 
     @classmethod
     def of(cls, **given: Any) -> "StyleSettings":
         """Build from names and values, such as a record's; None is the default.
+
+        Of layers and blend, one alone will do for a list of one.
 
         Raises:
             ConfigError: a name is unknown, or a value is out of its range.
@@ -98,9 +100,12 @@ class StyleSettings:
                     f"{name!r} is no setting of stylize.{closest(name, known)} It has "
                     f"{', '.join(known)}."
                 )
-        values: dict[str, Any] = {
-            name: tuple(value) if isinstance(value, list) else value  # as JSON has them
-            for name, value in given.items()
-            if value is not None
-        }
-        return cls(**values)
+        return cls(**{n: _as_field(n, value) for n, value in given.items() if value is not None})
+
+
+def _as_field(name: str, value: Any) -> Any:
+    """Return a tuple for a list or for one alone; layers are named by text, as "5" is."""
+    if name not in ("layers", "content_layers", "blend"):
+        return value
+    values = value if isinstance(value, (list, tuple)) else (value,)
+    return tuple(values if name == "blend" else map(str, values))

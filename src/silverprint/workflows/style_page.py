@@ -114,12 +114,25 @@ def record_of(painted: Painted) -> dict[str, Any]:
 
 
 def notices_of(painted: Painted) -> list[str]:
-    """Return what may surprise: scales that were left out, pictures with nothing in them."""
-    found, settings, told = len(painted.result.scales), painted.settings, []
+    """Return what may surprise: a stop, scales left out, pictures too small or of one colour."""
+    result, settings, told = painted.result, painted.settings, []
+    found = len(result.scales)
+    if result.stopped:
+        call, scale = "command" if painted.command else "call", result.finished + 1
+        told.append(
+            f"Stopped after step {result.steps} of {settings.steps}: this is the best picture so "
+            f"far. The same {call} goes on from the start of scale {scale} of {found}."
+        )
     if found < settings.scales:
         told.append(
             f"{counted(found, 'scale')} instead of {settings.scales}: at "
             f"{settings.size / 2**found:g} pixels the picture would be too coarse to begin with."
+        )
+    height, width = painted.given[0].size
+    if max(height, width) < settings.size:
+        told.append(
+            f"{painted.given[0].file} is {width} x {height} pixels and was enlarged: size "
+            f"{settings.size} asks for more than it has."
         )
     for place, one in enumerate(painted.given):
         if one.pixels.std(axis=(0, 1)).max() < FLAT:

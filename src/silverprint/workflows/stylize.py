@@ -14,14 +14,13 @@ from PIL import Image
 from silverprint import __version__
 from silverprint.backbones.registry import DEFAULT_BACKBONE
 from silverprint.data.conventions import counted
-from silverprint.errors import ConfigError, MissingExtraError
+from silverprint.errors import ConfigError, ImageError, MissingExtraError, RefusedError
 from silverprint.inspection.figure import write_bytes
 from silverprint.inspection.view import reduced
 from silverprint.recipes.style_settings import StyleSettings
 from silverprint.reports.page import make_folder, write_page
 from silverprint.reports.stylize import render
-from silverprint.runtime.bundle import file_digest
-from silverprint.runtime.images import decode
+from silverprint.runtime.images import decode, read_file
 from silverprint.training.progress import Progress
 from silverprint.workflows.run_folders import forget_old_runs, hold_run, leave
 from silverprint.workflows.style_page import Given, Painted, Pixels, page_of, record_of, strip_of
@@ -184,9 +183,14 @@ def read_given(path: str | os.PathLike[str]) -> Given:
     Raises:
         ImageError: it cannot be decoded.
     """
-    pixels = decode(path)
-    return Given(os.fspath(path), file_digest(Path(path)), pixels.shape[:2],
-                 reduced(pixels, READ_SIDE))  # fmt: skip
+    name = os.fspath(path)
+    try:
+        data = read_file(path)
+    except RefusedError as refused:
+        raise ImageError(name, str(refused)) from None
+    pixels = decode(data, name=name)
+    digest = hashlib.sha256(data).hexdigest()
+    return Given(name, digest, pixels.shape[:2], reduced(pixels, READ_SIDE))
 
 
 def check_places(
