@@ -232,7 +232,10 @@ def test_without_a_test_split_it_says_so():
     given = report()
     page = Page(render(replace(given, metrics={"validation": given.metrics["validation"]})))
     assert "validation pictures were named right." in page.text
-    assert "There was no test split." in page.text
+    assert "There was no test split. Settings were chosen on these same pictures" in page.text
+    folded = {**given.metrics["validation"], "cross_validated": 4}
+    page = Page(render(replace(given, metrics={"validation": folded})))
+    assert "test split. Each was held out once, in one of 4 folds. Settings were" in page.text
 
 
 def test_the_least_there_can_be():

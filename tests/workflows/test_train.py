@@ -69,6 +69,19 @@ def test_features_beyond_memory_are_streamed_to_the_same_end(
     np.testing.assert_allclose(streamed.familiar.centres, held.familiar.centres, atol=1e-5)
 
 
+def test_a_class_of_two_pictures_does_not_cost_the_others_their_folds(
+    make_photos, tmp_path, monkeypatch
+) -> None:
+    photos = read(make_photos(tmp_path / "photos", {"cat": 12, "dog": 12, "emu": 2}))
+    dealt, real = [], module.folds
+    monkeypatch.setattr(module, "folds", lambda *a, **k: dealt.append(real(*a, **k)) or dealt[-1])
+    run = train_bundle(photos, tmp_path / "b", SETTINGS, Progress(quiet=True))
+    assert run.metrics["validation"]["cross_validated"] == 5
+    rare = dealt[0][photos.labels == 2]
+    assert len(set(rare)) == 2, "while one of the two judges, the other teaches"
+    assert "Each was held out once, in one of 5 folds." in (tmp_path / "b/report.html").read_text()
+
+
 def test_what_is_usual_is_written_down(trained, tmp_path, monkeypatch) -> None:
     bundle = read_bundle(trained.bundle)
     folds = bundle.manifest["reference"]

@@ -51,15 +51,23 @@ def overall(report: Report) -> Markup:
     got = "got every label right" if report.task == "multi-label" else "were named right"
     sentence = f"{round(accuracy * n):,} of {n:,} {split} pictures {got}."
     sure = f"95{NARROW_SPACE}% interval: {100 * low:.1f} to {percent(high)} (Wilson)."
-    caution = ""
-    if split == "validation":
-        caution = (
-            "There was no test split. Settings were chosen on these same pictures, so expect "
-            "somewhat less on new ones."
-        )
     ruler = interval_ruler(accuracy, low, high, f"{percent(accuracy)}; {sure}")
     number = f"{100 * accuracy:.1f}"
-    return headline(number, "%", sentence=sentence, ruler=ruler, aside=f"{sure} {caution}")
+    return headline(
+        number, "%", sentence=sentence, ruler=ruler, aside=f"{sure} {_caution(split, metrics)}"
+    )
+
+
+def _caution(split: str, metrics: Mapping[str, Any]) -> str:
+    """Say why a figure flatters; nothing of a test split, which chooses nothing."""
+    if split == "test":
+        return ""
+    folds = metrics.get("cross_validated")
+    how = f"Each was held out once, in one of {folds} folds. " if folds else ""
+    return (
+        f"There was no test split. {how}Settings were chosen on these same pictures, so expect "
+        "somewhat less on new ones."
+    )
 
 
 def measures(report: Report) -> Section:

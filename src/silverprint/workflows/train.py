@@ -203,7 +203,6 @@ def _folds(run: Training, rows: NDArray[np.int64]) -> NDArray[np.int64]:
                 f"{run.dataset.name}: {', '.join(lonely)} has one picture; with fewer than "
                 f"{FEW_PICTURES} pictures each class needs at least 2 to be cross-validated."
             )
-        run.cross_validated = min(run.cross_validated, smallest)
     assert run.copies is not None
     groups = run.copies.groups[rows]
     run.cross_validated = min(run.cross_validated, len(np.unique(groups)))
