@@ -22,12 +22,14 @@ def test_a_log_is_told_every_now_and_then(capsys, monkeypatch) -> None:
 def test_a_notebook_without_widgets_is_told_as_a_log_is(capsys, monkeypatch) -> None:
     monkeypatch.setattr("rich.console._is_jupyter", lambda: True)
     monkeypatch.setattr(progress.importlib.util, "find_spec", lambda _: None)
+    monkeypatch.setenv("FORCE_COLOR", "1")  # as kernels have it
     shown = Progress()
     with shown.stage("training", total=2) as advance:
         advance(2)
     shown.say("done")
     told = capsys.readouterr()
     assert (told.out, told.err.count("2/2"), told.err.count("done\n")) == ("", 1, 1)
+    assert "\x1b" not in told.err
 
 
 @pytest.mark.parametrize("quiet", [True, False])

@@ -95,6 +95,8 @@ class Progress:
     def _console(self) -> "Console":
         from rich.console import Console
 
-        # Without ipywidgets a notebook would be shown a warning, and then nothing at all.
-        widgets = importlib.util.find_spec("ipywidgets") is not None
-        return Console(stderr=True, force_jupyter=None if widgets else False)
+        console = Console(stderr=True)
+        if console.is_jupyter and importlib.util.find_spec("ipywidgets") is None:
+            # It would be shown a warning and no bar; as a terminal it would keep every frame.
+            return Console(stderr=True, force_jupyter=False, force_terminal=False)
+        return console
