@@ -108,8 +108,10 @@ def test_the_report_shows_rows_curves_and_pca(tmp_path) -> None:
     page = (tmp_path / "bundle" / "report.html").read_text("utf-8")
     assert page.count('src="data:image/png;base64,') == 3
     for words in ("originals, under noise, made again", "PSNR gained", "Against PCA",
-                  "validation loss", "silverprint &lt;generate&gt;"):  # fmt: skip
+                  "validation loss", "silverprint &lt;generate&gt;",
+                  ">4,8<"):  # fmt: skip
         assert words in page
+    assert ">None<" not in page
     assert "<script" not in page
 
 

@@ -1,4 +1,5 @@
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -99,6 +100,8 @@ def test_the_judge_is_near_real_pictures_and_far_from_noise(judge: Path) -> None
     assert partial.missing == ["upright"]
     assert "Hardly any are made of: upright." in partial.words()
     assert partial.recall < good.recall
+    assert "They vary less" not in good.words()
+    assert "They vary less: of real ones 4 %" in replace(good, recall=0.04).words()
     few = (seen[:8] * 255).round().astype(np.uint8).repeat(3, axis=1).transpose(0, 2, 3, 1)
     expected = Predictor(judging.bundle).probabilities(few)
     np.testing.assert_allclose(judging.look(seen[:8])[1], expected, atol=1e-4)

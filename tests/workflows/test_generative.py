@@ -109,7 +109,8 @@ def test_few_steps_are_told_with_the_epochs_that_make_enough() -> None:
     assert "steps" not in found.notices[-1]
     found.tell_few_steps(VaeSettings(batch_size=10, epochs=2))
     assert found.notices[-1] == (
-        "34 pictures and 2 epochs make 8 steps of training, which is little; --epochs 75 makes 300."
+        "34 pictures and 2 epochs make 8 steps of training, which is little; --epochs 75 makes "
+        "300. More pictures help more."
     )
 
 

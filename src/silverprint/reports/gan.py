@@ -32,11 +32,11 @@ CHARTS = (
 MEASURES = {
     "frechet": "Frechet distance of made pictures",
     "floor": "Frechet distance of real pictures that were learned from",
-    "precision": "made pictures that lie among real ones",
-    "recall": "real pictures that lie among made ones",
-    "sure": "made pictures of which the classifier is sure (0.9)",
-    "sure_of_real": "real pictures of which it is sure",
-    "agree": "made pictures seen as the class they were made as",
+    "precision": "Made pictures that lie among real ones",
+    "recall": "Real pictures that lie among made ones",
+    "sure": "Made pictures of which the classifier is sure (0.9)",
+    "sure_of_real": "Real pictures of which it is sure",
+    "agree": "Made pictures seen as the class they were made as",
 }
 
 

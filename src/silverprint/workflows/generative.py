@@ -78,11 +78,11 @@ class Material:
         """
         each = -(-len(self.train) // settings.batch_size)
         if each * settings.epochs < ENOUGH_STEPS:
-            pictures, steps = counted(len(self.train), "picture"), each * settings.epochs
+            epochs, steps = -(-ENOUGH_STEPS // each), counted(each * settings.epochs, "step")
             self.notices.append(
-                f"{pictures} and {counted(settings.epochs, 'epoch')} make {counted(steps, 'step')}"
-                f" of training, which is little; --epochs {-(-ENOUGH_STEPS // each)} makes "
-                f"{ENOUGH_STEPS}."
+                f"{counted(len(self.train), 'picture')} and {counted(settings.epochs, 'epoch')} "
+                f"make {steps} of training, which is little; --epochs {epochs} makes "
+                f"{each * epochs}. More pictures help more."
             )
 
     def facts(self, settings: Any) -> dict[str, Any]:
@@ -188,9 +188,18 @@ def provenance(command: str, settings: Any, networks: Mapping[str, nn.Module]) -
         "command": command,
         "date": datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%d %H:%M UTC"),
         **{name: f"{sum(p.numel() for p in one.parameters()):,}" for name, one in networks.items()},
-        **{name: str(value) for name, value in asdict(settings).items()},
+        **{
+            name: _written(value)
+            for name, value in asdict(settings).items()
+            if value is not None and value != ()
+        },
         **{name: version(name) for name in LIBRARIES},
     }
+
+
+def _written(value: Any) -> str:
+    """Write a setting as it is given on the command line."""
+    return ",".join(map(str, value)) if isinstance(value, tuple) else str(value)
 
 
 def ship(

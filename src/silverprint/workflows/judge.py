@@ -23,6 +23,7 @@ AT_ONCE = 250  # pictures
 MOST = 10_000  # pictures of each kind that are compared
 NEIGHBOURS_AMONG = 2_000  # of them, for precision and recall, which compare all pairs
 LEAST = 10
+VARIED = 0.1  # of real pictures among made ones: less is said
 MISSING = 0.1  # of a class's share among real pictures: less is missing
 
 Pictures = NDArray[np.float32]  # (n, C, S, S), 0..1
@@ -70,6 +71,8 @@ class Verdict:
             f"real ones are at {self.floor:.2f}; the classifier is sure of "
             f"{100 * self.sure:.0f} % of them, and of {100 * self.sure_of_real:.0f} % of real ones."
         )
+        if self.recall < VARIED:
+            said += f" They vary less: of real ones {100 * self.recall:.0f} % lie among them."
         if self.missing:
             said += f" Hardly any are made of: {', '.join(self.missing)}."
         return said

@@ -58,7 +58,7 @@ def page_of(made: "Made", folder: Path, progress: Progress, command: str) -> Vae
     points, axes = _flat(means.numpy())
     reconstructions = [Row("originals", originals), Row("made again", again)]
     if shape.likelihood == "bernoulli":
-        reconstructions[0] = Row("originals, each pixel drawn black or white", originals)
+        reconstructions[0] = Row("originals (each pixel drawn black or white)", originals)
     return VaeReport(
         title=material.dataset.name, summary=_summary(made), split=made.split,
         measures=made.measures, unit=_unit(made), collapse=_collapse(made),
