@@ -121,6 +121,12 @@ def test_an_empty_folder(cli, trained, tmp_path) -> None:
     assert "nothing; give files or folders of pictures" in ran.err
 
 
+def test_a_name_too_long_for_a_file(cli, trained) -> None:
+    ran = cli("predict", trained.bundle, f"data:image/jpeg;base64,{'A' * 5000}", "--json")
+    assert ran.code == 2
+    assert ran.json[0]["error"] == "cannot be read: File name too long"
+
+
 def test_standard_input(cli, trained, mixed, monkeypatch) -> None:
     content = (mixed / "10.jpg").read_bytes()
     monkeypatch.setattr(sys, "stdin", SimpleNamespace(buffer=io.BytesIO(content)))

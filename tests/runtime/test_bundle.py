@@ -69,7 +69,16 @@ def test_a_file(tmp_path) -> None:
 def test_a_manifest_that_is_no_json(make_bundle, content) -> None:
     folder = make_bundle()
     (folder / "bundle.json").write_bytes(content)
-    assert f"{folder / 'bundle.json'} cannot be read: " in refusal(folder)
+    text = refusal(folder)
+    assert f"{folder / 'bundle.json'} cannot be read: " in text
+    assert text.endswith("; get the bundle again.")
+
+
+def test_an_editor_may_have_put_a_mark_before_the_manifest(make_bundle) -> None:
+    folder = make_bundle()
+    manifest = folder / "bundle.json"
+    manifest.write_text(manifest.read_text("utf-8"), "utf-8-sig")
+    assert read_bundle(folder).classes == ("red", "green", "blue")
 
 
 @pytest.mark.parametrize("content", ["[]", "7", "{}", '{"name": "something else"}'])
@@ -98,6 +107,13 @@ def test_a_missing_key_is_named(make_bundle, key) -> None:
     [
         ("classes", "red"),
         ("classes", ["red", 7]),
+        ("classes", ["red", "red", "blue"]),
+        ("calibration", {"temperature": "1.0"}),
+        ("calibration", 1.0),
+        ("unknown", {"accept": "0.95", "distances": [0.0, 1.0]}),
+        ("unknown", {"accept": 0.95, "distances": []}),
+        ("unknown", {"accept": 0.95}),
+        ("sets", {"pictures": 3, "probabilities": ["0.5"]}),
         ("task", "detection"),
         ("preprocessing", {"size": 16}),
         ("preprocessing", [16]),

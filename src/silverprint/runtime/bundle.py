@@ -25,6 +25,13 @@ MODEL = "model.onnx"
 WEIGHTS = "weights.safetensors"
 REPORT = "report.html"
 
+# What a bundle may have besides: names of numbers (0), or of lists of at least so many numbers.
+OPTIONAL: dict[str, dict[str, int]] = {
+    "calibration": {"temperature": 0},
+    "unknown": {"accept": 0, "distances": 2},
+    "sets": {"pictures": 0, "probabilities": 1},
+}
+
 Task = Literal["single-label", "multi-label"]
 OTHER_TASKS = {"autoencoder": "generate", "vae": "generate", "gan": "generate", "text": "write"}
 
@@ -152,11 +159,13 @@ def read_manifest(folder: Path) -> dict[str, Any]:
         BundleError: it is missing, cannot be read, or is of another format version.
     """
     try:
-        manifest: Any = json.loads((folder / MANIFEST).read_text("utf-8"))
+        manifest: Any = json.loads((folder / MANIFEST).read_text("utf-8-sig"))
     except (FileNotFoundError, NotADirectoryError):
         raise BundleError(_not_found(folder)) from None
     except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
-        raise BundleError(f"{folder / MANIFEST} cannot be read: {error}.") from None
+        raise BundleError(
+            f"{folder / MANIFEST} cannot be read: {error}; get the bundle again."
+        ) from None
     if not isinstance(manifest, dict) or "format" not in manifest:
         raise BundleError(f"{folder / MANIFEST} is not a Silverprint bundle's: no format version.")
     if manifest["format"] != FORMAT:
@@ -198,17 +207,35 @@ def _check_kinds(path: Path, manifest: dict[str, Any]) -> None:
     """Check what a hand may have edited; bundle.json has no digest of its own."""
     classes, preprocessing, files = (manifest[k] for k in ("classes", "preprocessing", "files"))
     fits = {
-        "classes": isinstance(classes, list) and all(isinstance(name, str) for name in classes),
+        "classes": isinstance(classes, list)
+        and all(isinstance(name, str) for name in classes)
+        and len(set(classes)) == len(classes),
         "task": manifest["task"] in get_args(Task),
         "preprocessing": isinstance(preprocessing, dict)
         and isinstance(preprocessing.get("decode_side"), int),
         "files": isinstance(files, dict) and MODEL in files,
+        **{key: _fits(manifest.get(key), kinds) for key, kinds in OPTIONAL.items()},
     }
     wrong = [key for key, right in fits.items() if not right]
     if wrong:
         raise BundleError(
             f"{path}: {', '.join(wrong)} is not what a bundle holds; get the bundle again."
         )
+
+
+def _fits(told: Any, kinds: Mapping[str, int]) -> bool:
+    """Say whether what a bundle may have is left out, empty, or of these kinds; see OPTIONAL."""
+    if not told:
+        return True
+    return isinstance(told, dict) and all(
+        _are_numbers(told.get(key) if least else [told.get(key)], least or 1)
+        for key, least in kinds.items()
+    )
+
+
+def _are_numbers(values: Any, least: int) -> bool:
+    kinds = isinstance(values, list) and {type(value) for value in values} <= {int, float}
+    return kinds and len(values) >= least
 
 
 def _verify(path: Path, expected: str) -> None:

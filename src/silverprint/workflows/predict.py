@@ -104,10 +104,11 @@ def list_pictures(files: Sequence[str]) -> list[str]:
 def _expand(files: Sequence[str]) -> Iterator[str]:
     for name in files:
         path = Path(name)
-        if is_manifest_name(name) and path.is_file():
+        # Path's own methods raise where a name is too long, as a data: URL is.
+        if is_manifest_name(name) and os.path.isfile(path):  # noqa: PTH113
             yield from picture_names(path)
             continue
-        if name == "-" or not path.is_dir():
+        if name == "-" or not os.path.isdir(path):  # noqa: PTH112
             yield name
             continue
         below = sorted(path.rglob("*"), key=lambda p: natural_key(str(p)))
