@@ -3,6 +3,7 @@
 import io
 import json
 import os
+import re
 import shlex
 import subprocess
 import sys
@@ -134,6 +135,14 @@ def test_a_model_that_is_none(cli, tmp_path, trained_writer) -> None:
     ran = cli("write", "sample", changed)
     assert ran.code == 2
     assert "was changed or damaged" in ran.err
+
+
+def test_what_is_advised_for_a_short_text_can_be_typed(cli, tmp_path) -> None:
+    (tmp_path / "haiku.txt").write_text("an old silent pond, a frog jumps into the pond, splash")
+    given = ("write", "train", tmp_path / "haiku.txt", "--out", tmp_path / "out")
+    small = ("--width", 8, "--epochs", 1)
+    told = re.search(r"or give (--.*) or the like", cli(*given, *small).err)
+    assert cli(*given, *small, *shlex.split(told[1])).code == 0
 
 
 @pytest.mark.parametrize(

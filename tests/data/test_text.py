@@ -24,6 +24,13 @@ def test_of_a_gutenberg_book_only_the_book_is_read(tmp_path):
     assert "licence" in read_text(write(tmp_path, tail)).content
 
 
+def test_of_several_books_in_one_file_each_is_read(tmp_path) -> None:
+    book = "Title {0}\n*** START OF THE PROJECT GUTENBERG EBOOK {0} ***\n\nIt is {0}.\n\n*** END OF THE PROJECT GUTENBERG EBOOK {0} ***\nlicence\n"  # fmt: skip # noqa: E501
+    text = read_text(write(tmp_path, (book.format("A") + book.format("B")).encode()))
+    assert text.content == "It is A.\n\nIt is B.\n"
+    assert text.left_out == len(book.format("A") * 2) - len(text.content)
+
+
 def test_the_end_judges(tmp_path) -> None:
     text = read_text(write(tmp_path, b"abcdefghij"), 0.2)
     assert (text.name, text.training, text.validation) == ("book.txt", "abcdefgh", "ij")
@@ -57,6 +64,7 @@ def test_gzip(tmp_path) -> None:
         (b"\n\r\n\r", r"holds one character only, '\n', 3 times: there is nothing to tell apart"),
         (b"na\xefve", "book.txt is not UTF-8: byte 2 is 0xef; convert it first"),
         (b"\xed\xa0\x80", "is not UTF-8: byte 0 is 0xed"),
+        (b"\xff\xd8\xff\xe0\x00\x10JFIF", "is no plain text: it is not UTF-8 and holds bytes of 0"),
         (b"\xff\xfea\x00", "byte 0 is 0xff; convert it first, for example with iconv -f UTF-16"),
     ],
 )

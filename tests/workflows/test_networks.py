@@ -122,7 +122,7 @@ def test_another_process_at_the_same_run_is_refused(digits, tmp_path) -> None:
         return done.stderr
 
     train.train_bundle(digits, tmp_path / "first", scratch(), Meanwhile(quiet=True))
-    assert "another process is at this very run, with the same pictures and settings" in told[0]
+    assert "another process is at this very run, with the same data and settings" in told[0]
     assert (tmp_path / "first" / "model.onnx").exists()
     assert not (tmp_path / "second").exists()
 

@@ -17,7 +17,7 @@ from silverprint.runtime.bundle import read_bundle
 from silverprint.runtime.text import read_text_model, side_by_side
 from silverprint.training.fabric import start_fabric
 from silverprint.training.progress import Progress
-from silverprint.workflows.write import train_text_model
+from silverprint.workflows.write import _passages, train_text_model
 
 CONTENT = "".join(f"Night {n}: <b>é😀</b> & the moon\n" for n in range(400))
 TEXT = Text("moon.txt", CONTENT, round(0.9 * len(CONTENT)))
@@ -79,6 +79,9 @@ def test_the_page_shows_curves_and_what_it_writes(made) -> None:
     assert "&lt;b&gt;" in page
     assert "<b>" not in page
     assert f"{run.measures['nats']:.3f}" in page
+    assert "different ones among them, in 2 epochs; the other" in page
+    assert "<dt>Cell penalty</dt>" in page
+    assert [one.prime for one in run.passages] == ["Night 361: <b>é😀</b> & the moon"] * 4
 
 
 def test_it_is_no_classifier(made) -> None:
@@ -115,3 +118,16 @@ def test_a_novel(shared_data, tmp_path) -> None:
     words = set(text.content.lower().split())
     written = run.passages[0].text.lower().split()
     assert sum(word in words for word in written) > 0.3 * len(written)
+
+
+@pytest.mark.parametrize(
+    ("held", "prime"),
+    [("lf a word\n\nA whole line.\nMore.", "A whole line."), ("lf a word", "a word"), ("\n", "")],
+)
+def test_it_writes_on_from_whole_words(held, prime) -> None:
+    class Parrot:
+        def sample(self, prime, *_given) -> str:
+            return prime
+
+    text = Text("a.txt", f"ha{held}", 2)
+    assert {one.prime for one in _passages(Parrot(), text, 0)} == {prime}

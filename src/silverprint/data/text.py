@@ -56,9 +56,9 @@ class Text:
 def read_text(path: str | os.PathLike[str], held_out: float = 0.1) -> Text:
     """Read a text, gzip or not, and cut off its end to judge by.
 
-    A byte order mark is left out, CRLF and CR become LF. Of a book from Project Gutenberg what
-    stands before its mark of the start and after that of the end is left out: the licence is not
-    the author's. Nothing else is changed.
+    A byte order mark is left out, CRLF and CR become LF. Of books from Project Gutenberg, one or
+    several, what stands before a mark of the start and after that of the end is left out: the
+    licence is not the author's. Nothing else is changed.
 
     Args:
         path: of the file.
@@ -88,10 +88,12 @@ def read_text(path: str | os.PathLike[str], held_out: float = 0.1) -> Text:
 
 
 def _the_book(whole: str) -> str:
-    marks = {found[1]: found for found in MARKS.finditer(whole)}
-    start = marks["START"].end() if "START" in marks else 0
-    stop = marks["END"].start() if "END" in marks else len(whole)
-    return whole[start:stop].strip("\n") + "\n" if marks and start < stop else whole
+    first, *rest = MARKS.split(whole)
+    marks, parts = ["START", *rest[::2]], [first, *rest[1::2]]
+    if rest[:1] == ["START"]:
+        marks[0] = "END"  # what stands before the first book
+    books = [part.strip("\n") for mark, part in zip(marks, parts, strict=True) if mark == "START"]
+    return "\n\n".join(books) + "\n" if rest and any(books) else whole
 
 
 def _decoded(data: bytes, file: Path) -> str:
@@ -99,6 +101,10 @@ def _decoded(data: bytes, file: Path) -> str:
         return data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         wide = data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
+        if b"\0" in data and not wide:
+            raise DataError(
+                f"{file} is no plain text: it is not UTF-8 and holds bytes of 0; name a text file."
+            ) from None
         raise DataError(
             f"{file} is not UTF-8: byte {error.start:,} is 0x{error.object[error.start]:02x}; "
             f"convert it first, for example with iconv -f {'UTF-16' if wide else 'ISO-8859-1'} "

@@ -232,7 +232,7 @@ class Lesson:
             raise DataError(
                 f"{text.name} is too short: {len(teaches):,} characters to learn from and "
                 f"{len(judges):,} to judge by, but {rows} strips of {settings.length} characters "
-                f"need {least:,} and 2; name a longer text, or give --set batch_size=1 length=16 "
+                f"need {least:,} and 2; name a longer text, or give --batch-size 1 --set length=16 "
                 "or the like."
             )
         each = (len(teaches) - 1) // rows
@@ -326,4 +326,5 @@ def _state(reader: Reader, settings: TextSettings, lesson: Lesson, folder: Path)
         losses=torch.zeros(lesson.steps, device=lesson.fabric.device),
         fabric=lesson.fabric,
         patience=settings.patience,
+        cure="try a learning rate ten times smaller, or --set clip=0.1",
     )

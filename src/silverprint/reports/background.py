@@ -73,6 +73,13 @@ def reading(notices: Sequence[str], refused: Sequence[tuple[str, str]] = ()) -> 
     return Section("data", "What was read", join(parts))
 
 
+def notes(notices: Sequence[str]) -> Section:
+    """Return what the user should know, a line each."""
+    told = [element("li", notice) for notice in notices]
+    body = element("ul", *told, class_="notices") if told else Markup("")
+    return Section("notes", "Notes", body)
+
+
 def timings(seconds: Mapping[str, float] | None) -> Section:
     """Return how long each stage took."""
     seconds = seconds or {}

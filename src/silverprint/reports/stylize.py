@@ -78,7 +78,7 @@ def render(report: StyleReport) -> str:
         _given(report),
         _stages(report),
         _losses(report),
-        _notes(report.notices),
+        background.notes(report.notices),
         background.timings(report.seconds),
         background.provenance(report.provenance),
     ]
@@ -126,12 +126,6 @@ def _losses(report: StyleReport) -> Section:
     )
     body = join((words, element("div", *charts, class_="pair"))) if charts else Markup("")
     return Section("losses", "The three losses", body)
-
-
-def _notes(notices: Sequence[str]) -> Section:
-    told = [element("li", notice) for notice in notices]
-    body = element("ul", *told, class_="notices") if told else Markup("")
-    return Section("notes", "Notes", body)
 
 
 def _figure(shown: Shown, side: int) -> Markup:

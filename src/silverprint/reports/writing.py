@@ -1,11 +1,12 @@
 """The page about a character model: how it learned, and what it writes."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
+from silverprint.reports import background
 from silverprint.reports.contents import Curve
 from silverprint.reports.figures import line_chart
-from silverprint.reports.markup import Markup, Section, element, join, table
+from silverprint.reports.markup import Markup, Section, element, join
 from silverprint.reports.page import headline, opening, page
 
 
@@ -35,8 +36,9 @@ class Writing:
         perplexity: the same as a number of characters.
         curves: by epoch; those whose name ends in "loss" are drawn.
         passages: what it writes.
-        facts: what it learned from, how, and how long it took, in order.
-        settings: of the training, in order.
+        notices: what the user should know, a line each.
+        seconds: by stage.
+        provenance: what is needed to do it again, in order.
     """
 
     title: str
@@ -45,14 +47,23 @@ class Writing:
     perplexity: float
     curves: Mapping[str, Sequence[float]]
     passages: Sequence[Passage]
-    facts: Mapping[str, str]
-    settings: Mapping[str, str]
+    notices: Sequence[str] = ()
+    seconds: Mapping[str, float] = field(default_factory=dict)
+    provenance: Mapping[str, str] = field(default_factory=dict)
 
 
 def writing_page(writing: Writing) -> str:
     """Return the page as text."""
-    top = opening("Character model", writing.title, writing.summary, _headline(writing))
-    return page(writing.title, top, (_learning(writing), _passages(writing), _facts(writing)))
+    eyebrow = "Silverprint character model"
+    chapters = [
+        _learning(writing),
+        _passages(writing),
+        background.notes(writing.notices),
+        background.timings(writing.seconds),
+        background.provenance(writing.provenance),
+    ]
+    top = opening(eyebrow, writing.title, writing.summary, _headline(writing))
+    return page(f"{writing.title} – {eyebrow}", top, chapters)
 
 
 def _headline(writing: Writing) -> Markup:
@@ -94,11 +105,3 @@ def _passages(writing: Writing) -> Section:
         for passage in writing.passages
     ]  # fmt: skip
     return Section("writing", "What it writes", join(parts))
-
-
-def _facts(writing: Writing) -> Section:
-    tables = (
-        table(["What", ""], writing.facts.items(), "The run"),
-        table(["Setting", "Value"], writing.settings.items(), "Settings"),
-    )
-    return Section("run", "The run", join(tables))

@@ -77,6 +77,6 @@ def _hold(folder: Path) -> None:
         lock.acquire(timeout=0)
     except Timeout:
         raise ConfigError(
-            "another process is at this very run, with the same pictures and settings; wait for "
+            "another process is at this very run, with the same data and settings; wait for "
             "it, or give another --seed."
         ) from None

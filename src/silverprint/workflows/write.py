@@ -10,6 +10,7 @@ import onnxruntime
 import torch
 
 from silverprint import __version__
+from silverprint.data.conventions import counted
 from silverprint.data.text import Text
 from silverprint.export.bundle import check_output
 from silverprint.export.generative import export_part
@@ -20,7 +21,7 @@ from silverprint.reports.writing import Passage, Writing, writing_page
 from silverprint.runtime.generative import STEP
 from silverprint.runtime.text import INPUTS, OUTPUTS, Taste, TextModel
 from silverprint.training.progress import Progress
-from silverprint.workflows.generative import count_earlier, ship
+from silverprint.workflows.generative import count_earlier, provenance, ship
 from silverprint.workflows.run_folders import hold_run
 
 TASTES = (Taste(0.5), Taste(0.8), Taste(1.0), Taste(1.0, top_p=0.9))
@@ -119,8 +120,10 @@ def _opened(path: Path, characters: str) -> TextModel:
 
 
 def _passages(model: TextModel, text: Text, seed: int) -> list[Passage]:
-    """Let it write on from the first words of what was held out."""
-    line = text.validation.strip().split("\n", 1)[0]
+    """Let it write on from the second line of what was held out, for the first is cut."""
+    first, *others = text.validation.strip().split("\n")
+    whole = first.partition(" ")[2] or first  # but for the word that may be cut
+    line = next((other.strip() for other in others if other.strip()), whole)
     prime = line[:PRIME].rsplit(" ", 1)[0] if len(line) > PRIME else line
     return [
         Passage(_words(taste), prime, model.sample(prime, PASSAGE, taste, seed)) for taste in TASTES
@@ -160,28 +163,19 @@ def _page(
     fitted, measures = run.fitted, run.measures
     return Writing(
         title=text.name,
-        summary=f"Learned to write from {text.cut:,} characters in {fitted.epochs} epochs; the "
-        f"other {len(text.validation):,} judged.",
+        summary=f"Learned to write from {text.cut:,} characters, {len(text.characters):,} "
+        f"different ones among them, in {counted(fitted.epochs, 'epoch')}; the other "
+        f"{len(text.validation):,} judged. The network of epoch {fitted.best_epoch} ships.",
         nats=measures["nats"],
         perplexity=measures["perplexity"],
         curves=fitted.curves,
         passages=run.passages,
-        facts={
-            "Left out, Project Gutenberg's own": f"{text.left_out:,} characters",
-            "Different characters": f"{len(text.characters):,}",
-            "Parameters": f"{_parameters(fitted.network):,}",
-            "Epoch that ships": f"{fitted.best_epoch} of {fitted.epochs}",
-            **(
-                {"Epochs of a stopped run": f"{fitted.resumed}, whose time is counted"}
-                if fitted.resumed
-                else {}
-            ),
-            "Largest difference of the exported file": f"{run.parity:.1e}",
-            **{f"Seconds to {name}": f"{value:,.1f}" for name, value in seconds.items()},
-            "Silverprint": __version__,
-            "Command": command,
+        notices=run.notices,
+        seconds=dict(seconds),
+        provenance={
+            **provenance(command, settings, {"weights": fitted.network}),
+            "largest difference of the exported file": f"{run.parity:.1e}",
         },
-        settings={name: str(value) for name, value in asdict(settings).items()},
     )
 
 
