@@ -27,7 +27,7 @@ from silverprint.reports.pictures import mounted
 WORDS: dict[Kind, tuple[str, str, str, str]] = {
     "unreadable": (
         "unreadable file", "unreadable files", "Files that cannot be read",
-        "Training leaves these out. Get them again, or delete them.",
+        "Training leaves these out. Convert them, get them again, or delete them.",
     ),
     "leak": (
         "leak between splits", "leaks between splits", "Leaks between splits",
