@@ -16,11 +16,11 @@ QUICK = ("--size", 64, "-q")
 
 
 @pytest.fixture
-def full() -> Iterator[None]:
-    """Let no file grow over 30 kB: reports may be written, networks may not."""
+def full() -> Iterator[tuple[int, int]]:
+    """Let no file grow over 30 kB, so that reports may be written but no network; give what was."""
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (30_000, hard))
-    yield
+    yield soft, hard
     resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
 
@@ -33,6 +33,20 @@ def test_train(cli, trained, tmp_path) -> None:
     told = f"error: --out {tmp_path / 'b'} cannot be written: file too large; make room, or name"
     assert ran.err.startswith(told)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_answers(cli, trained, tmp_path, full) -> None:
+    (tmp_path / "many.csv").write_text("path\n" + f"{trained.photos}/cat/0000.jpg\n" * 150)
+    resource.setrlimit(
+        resource.RLIMIT_FSIZE, (10_000, resource.getrlimit(resource.RLIMIT_FSIZE)[1])
+    )
+    ran = cli("predict", trained.bundle, tmp_path / "many.csv", "--out", tmp_path / "a.csv")
+    assert ran.code == 2
+    assert f"--out {tmp_path / 'a.csv'} cannot be written: file too large; make room" in ran.err
+    resource.setrlimit(resource.RLIMIT_FSIZE, full)
+    ran = cli("predict", trained.bundle, tmp_path / "many.csv", "--out", tmp_path / "a.csv")
+    assert ran.code == 0
+    assert "by a run before" in ran.out
 
 
 @pytest.mark.usefixtures("full")
@@ -76,4 +90,4 @@ def test_a_cache_of_someone_else(cli, trained, tmp_path, monkeypatch) -> None:
         "train", trained.photos, "--from-scratch", "--epochs", 1, "--out", tmp_path / "b", "-q"
     )
     assert ran.code == 2
-    assert "cannot be written: permission denied; make room, or let SILVERPRINT_CACHE" in ran.err
+    assert "cannot be written: permission denied; let SILVERPRINT_CACHE" in ran.err

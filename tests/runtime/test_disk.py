@@ -11,13 +11,13 @@ from silverprint.runtime.disk import writing_to, writing_to_cache
 @pytest.mark.parametrize(
     ("number", "reason"),
     [
-        (errno.ENOSPC, "no space left on device"),
-        (errno.EROFS, "read-only file system"),
-        (errno.EACCES, "permission denied"),
+        (errno.ENOSPC, "no space left on device; make room, or"),
+        (errno.EROFS, "read-only file system;"),
+        (errno.EACCES, "permission denied;"),
     ],
 )
 def test_a_refusal_is_a_sentence(number: int, reason: str) -> None:
-    told = rf"^--out b cannot be written: {reason}; make room, or name another place\.$"
+    told = rf"^--out b cannot be written: {reason} name another place\.$"
     with pytest.raises(ConfigError, match=told) as caught, writing_to("--out b"):
         raise OSError(number, "whatever")
     assert isinstance(caught.value.__cause__, OSError)

@@ -9,19 +9,17 @@ from pathlib import Path
 
 from silverprint.errors import ConfigError
 
-REFUSALS = {
-    *(errno.ENOSPC, errno.EDQUOT, errno.EFBIG),
-    *(errno.EROFS, errno.EACCES, errno.EPERM),
-}
+FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+REFUSALS = {*FULL, errno.EROFS, errno.EACCES, errno.EPERM}
 
 
 @contextlib.contextmanager
-def writing_to(place: str, remedy: str = "make room, or name another place") -> Iterator[None]:
+def writing_to(place: str, elsewhere: str = "name another place") -> Iterator[None]:
     """Say in a sentence that a place takes no more, where a write within says it with an error.
 
     Args:
         place: as the user calls it, such as "--out bundle".
-        remedy: what to do.
+        elsewhere: how to write to another.
 
     Raises:
         ConfigError: the disk refused; any other error is left as it is.
@@ -32,15 +30,15 @@ def writing_to(place: str, remedy: str = "make room, or name another place") -> 
         number = _number(error)
         if number not in REFUSALS:
             raise
-        reason = os.strerror(number).lower()
-        raise ConfigError(f"{place} cannot be written: {reason}; {remedy}.") from error
+        remedy = f"make room, or {elsewhere}" if number in FULL else elsewhere
+        raise ConfigError(
+            f"{place} cannot be written: {os.strerror(number).lower()}; {remedy}."
+        ) from error
 
 
 def writing_to_cache(folder: Path) -> contextlib.AbstractContextManager[None]:
     """Return `writing_to` for a folder of the cache."""
-    return writing_to(
-        f"the cache {folder}", "make room, or let SILVERPRINT_CACHE name another folder"
-    )
+    return writing_to(f"the cache {folder}", "let SILVERPRINT_CACHE name another folder")
 
 
 def _number(error: Exception) -> int:

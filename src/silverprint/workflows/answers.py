@@ -17,6 +17,7 @@ from typing import Any
 from silverprint.errors import ConfigError
 from silverprint.runtime.bundle import MANIFEST, Bundle
 from silverprint.runtime.client import RemoteModel
+from silverprint.runtime.disk import writing_to
 from silverprint.runtime.predictor import Prediction
 from silverprint.training.progress import Progress
 from silverprint.workflows.predict import list_pictures, predict_pictures
@@ -74,7 +75,10 @@ def write_answers(
         found = predict_pictures(bundle, rest, on=on, **asked)
         answers = chain([next(found)], found)  # what is wrong is said before anything is written
     refused = sum(bool(row[-1]) for row in done)
-    with unfinished.open("w", newline="", encoding="utf-8", errors=ANY) as file:
+    with (
+        writing_to(f"--out {out}"),
+        unfinished.open("w", newline="", encoding="utf-8", errors=ANY) as file,
+    ):
         writer = csv.writer(file, lineterminator="\n")
         writer.writerows([columns(with_sets), *done])
         text = f"answering {len(names):,} pictures"
