@@ -145,7 +145,7 @@ def test_what_cannot_join(tmp_path) -> None:
         ("a;b", "holds no '|' or ';'"),
         ("a\nb", "nothing that cannot be printed"),
         ("\ud800", "nothing that cannot be printed"),
-        ("a" * (LONGEST + 1), "at most 100 letters; this has 101"),
+        ("a" * (LONGEST + 1), f"at most 255 letters; {'a' * 40!r}... has 256"),
     ],
 )
 def test_labels_that_are_none(tmp_path, label, told) -> None:
@@ -154,6 +154,13 @@ def test_labels_that_are_none(tmp_path, label, told) -> None:
         file.put(tmp_path / "1.jpg", label)
     assert told in str(caught.value)
     assert not file.path.exists()
+
+
+@pytest.mark.parametrize("label", ["x" * LONGEST, "👨\u200d👩\u200d👧", "می\u200cخواهم"])
+def test_long_labels_emoji_and_joined_words_are_labels(tmp_path, label) -> None:
+    file = LabelFile(tmp_path / "labels.csv")
+    file.put(tmp_path / "1.jpg", label)
+    assert LabelFile(file.path).labelled == {tmp_path / "1.jpg": label}
 
 
 def test_files_that_cannot_be_written(tmp_path) -> None:

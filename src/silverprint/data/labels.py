@@ -28,7 +28,8 @@ from silverprint.data.manifests import SEPARATORS, read_manifest_file
 from silverprint.data.table import SPLITS, Dataset
 from silverprint.errors import ConfigError, DataError
 
-LONGEST = 100  # letters of a label
+LONGEST = 255  # letters of a label, as of a folder's name
+JOINERS = str.maketrans("", "", "\u200c\u200d")  # of Persian words and of emoji
 Line = tuple[Path, str, str]  # picture, label, split
 WORDS = {"path": IMAGE_COLUMNS, "label": LABEL_COLUMNS, "split": SPLIT_COLUMNS}
 
@@ -228,8 +229,10 @@ def check_label(label: str) -> None:
     if not label or label != label.strip():
         raise DataError(f"a label has letters, and no space around them; got {label!r}.")
     if len(label) > LONGEST:
-        raise DataError(f"a label has at most {LONGEST} letters; this has {len(label)}.")
-    if set(label) & set(SEPARATORS) or not label.isprintable():
+        raise DataError(
+            f"a label has at most {LONGEST} letters; {label[:40]!r}... has {len(label)}."
+        )
+    if set(label) & set(SEPARATORS) or not label.translate(JOINERS).isprintable():
         raise DataError(
             f"a label holds no '|' or ';', which in a CSV separate labels, and nothing that cannot "
             f"be printed; got {label!r}."
