@@ -1,6 +1,7 @@
 """stylize: files in, files out, and every kind of bad input."""
 
 import hashlib
+import io
 import json
 import threading
 from dataclasses import replace
@@ -48,6 +49,9 @@ def test_the_result_and_what_is_told_of_it(content, style, tmp_path) -> None:
     with Image.open(out) as written:
         assert np.array_equal(np.asarray(written), found.result.picture)
         assert written.size == (48, 36)
+    assert repr(found) == f"<Stylized {str(out)!r}, 48 x 36 pixels: {found.result.losses}>"
+    with Image.open(io.BytesIO(found._repr_png_())) as shown:
+        assert np.array_equal(np.asarray(shown), found.result.picture)
     told = found.to_json()
     assert (told["width"], told["height"], told["stopped"]) == (48, 36, False)
     assert told["settings"]["layers"] == ("0", "2", "5", "7", "10", "12")

@@ -56,6 +56,7 @@ def test_what_is_shipped_is_what_was_judged(made) -> None:
     assert measures["nats"] == pytest.approx(model.nats(TEXT.validation), abs=1e-9)
     assert measures["perplexity"] == pytest.approx(math.exp(measures["nats"]))
     assert measures["n"] == len(TEXT.validation) - 1
+    assert repr(model) == f"<TextModel of {len(set(CONTENT))} characters: 2 x 16 units>"
     best = run.fitted.curves["validation loss"][run.fitted.best_epoch - 1]
     assert measures["nats"] == pytest.approx(best, abs=0.01)  # that one may be of bf16
 

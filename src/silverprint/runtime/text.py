@@ -74,6 +74,10 @@ class TextModel:
         layers, _, width = session.get_inputs()[1].shape
         self._shape = (int(layers), int(width))
 
+    def __repr__(self) -> str:
+        layers, width = self._shape
+        return f"<TextModel of {len(self.characters):,} characters: {layers} x {width} units>"
+
     def sample(
         self, prime: str = "", length: int = 500, taste: Taste | None = None, seed: int = 0
     ) -> str:

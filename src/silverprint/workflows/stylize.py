@@ -53,6 +53,14 @@ class Stylized:
     settings: StyleSettings
     result: "Transferred"
 
+    def __repr__(self) -> str:
+        height, width = self.result.picture.shape[:2]
+        return f"<Stylized {str(self.picture)!r}, {width} x {height} pixels: {self.result.losses}>"
+
+    def _repr_png_(self) -> bytes:
+        """Return the picture, which a notebook then shows."""
+        return encoded(self.result.picture, self.picture.with_suffix(".png"))
+
     def to_json(self) -> dict[str, Any]:
         """Return the record, and where everything lies."""
         return {

@@ -149,7 +149,7 @@ def _told(text: Text, settings: TextSettings, run: Written) -> dict[str, Any]:
         "metrics": {"validation": run.measures},
         "parity": run.parity,
         "network": {
-            "parameters": _parameters(fitted.network),
+            "parameters": sum(p.numel() for p in fitted.network.parameters()),
             "best_epoch": fitted.best_epoch,
             "epochs": fitted.epochs,
             "curves": fitted.curves,
@@ -177,7 +177,3 @@ def _page(
             "largest difference of the exported file": f"{run.parity:.1e}",
         },
     )
-
-
-def _parameters(network: CharLSTM) -> int:
-    return sum(parameter.numel() for parameter in network.parameters())
