@@ -7,11 +7,13 @@ python lessons/run.py --full 02 12  two of them
 
 import argparse
 import os
+import signal
 import sys
 import tempfile
+import threading
 import time
 from concurrent.futures import ProcessPoolExecutor, as_completed
-from multiprocessing import get_context
+from multiprocessing import get_context, parent_process
 from pathlib import Path
 from shutil import copy
 
@@ -45,13 +47,29 @@ def main() -> None:
                    "OMP_WAIT_POLICY": "PASSIVE"}  # fmt: skip
     started, failed = time.monotonic(), 0
     # Fresh processes: each has an event loop and kernels of its own.
-    with ProcessPoolExecutor(options.jobs, get_context("spawn")) as pool:
-        for future in as_completed([pool.submit(run, file, mode) for file in files]):
-            line, trouble = future.result()
-            print(line, trouble, sep="\n" if trouble else "", flush=True)
-            failed += bool(trouble)
+    with ProcessPoolExecutor(options.jobs, get_context("spawn"), end_with_parent) as pool:
+        try:
+            for future in as_completed([pool.submit(run, file, mode) for file in files]):
+                line, trouble = future.result()
+                print(line, trouble, sep="\n" if trouble else "", flush=True)
+                failed += bool(trouble)
+        except KeyboardInterrupt:
+            os._exit(130)  # the pool would wait for every lesson
     print(f"{len(files)} lessons in {time.monotonic() - started:.0f} s, {failed} failed")
     sys.exit(bool(failed))
+
+
+def end_with_parent() -> None:
+    """Let this worker end when the process that started it does, however that ended."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for that process
+
+    def wait() -> None:
+        parent_process().join()
+        os.kill(os.getpid(), signal.SIGTERM)  # makes nbclient end its kernel; the folder goes too
+        time.sleep(10)
+        os._exit(1)
+
+    threading.Thread(target=wait, daemon=True).start()
 
 
 def chosen(names: list[str]) -> list[Path]:
@@ -65,6 +83,8 @@ def chosen(names: list[str]) -> list[Path]:
 
 def run(file: Path, mode: str) -> tuple[str, str]:
     """Run one lesson; return a line about it, and what went wrong, if anything did."""
+    if not parent_process().is_alive():
+        os._exit(1)
     started = time.monotonic()
     notebook = nbformat.read(file, as_version=4)
     with tempfile.TemporaryDirectory(prefix="lesson-") as folder:
