@@ -270,3 +270,13 @@ def test_classes_that_only_capitals_tell_apart_are_said(tmp_path: Path) -> None:
         DataError, match=r"no picture of 'hat'; .* splits\. Only capitals tell 'Hat'"
     ):
         read(tmp_path / "b")
+
+
+def test_a_folder_around_all_class_folders_is_told(tmp_path: Path) -> None:
+    write(tmp_path, "photos/cat/1.jpg", "photos/dog/1.jpg", "__MACOSX/photos/._cat")
+    told = rf"one folder in it, 'photos', and in that 2: photos/cat, .* folder {tmp_path}/photos"
+    with pytest.raises(DataError, match=told):
+        read(tmp_path)
+    assert read(tmp_path / "photos").classes == ("cat", "dog")
+    write(tmp_path, "other/1.jpg")
+    assert read(tmp_path).classes == ("other", "photos")

@@ -146,6 +146,7 @@ def read_folders(root: Path, split: Split) -> Dataset:
             codes += [codes_by_label[class_named(folder)]] * len(found)
             splits += [SPLITS.index(level.split)] * len(found)
     refuse_splits_inside(root, left.nested)
+    _refuse_wrapped(root, levels, left.nested)
     if not names:
         raise DataError(_nothing_found(root, labels, left))
     return assemble(
@@ -228,6 +229,22 @@ def refuse_splits_inside(root: Path | str, nested: Sequence[str]) -> None:
                 f"{' and '.join(sorted(named.values()))}. Splits go outside and classes inside, as "
                 f"in train/cat; or pass the folder {root}/{parent} itself."
             )
+
+
+def _refuse_wrapped(root: Path, levels: Sequence[Level], nested: Sequence[str]) -> None:
+    """Refuse photos/photos/cat and photos/photos/dog, which is how some archives are unpacked.
+
+    Raises:
+        DataError: there is one folder, and folders in it.
+    """
+    only = levels[0].classes if len(levels) == 1 and not levels[0].prefix else []
+    inside = sorted(name for name in nested if name.count("/") == 1)
+    if len(only) == 1 and len(inside) > 1:
+        raise DataError(
+            f"{root}: there is one folder in it, {only[0]!r}, and in that {len(inside):,}: "
+            f"{first_few(map(_printable, inside))}. If those are the classes, pass the folder "
+            f"{root}/{only[0]} itself."
+        )
 
 
 def _entries(folder: str) -> Iterator["os.DirEntry[str]"]:
