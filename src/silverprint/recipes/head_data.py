@@ -5,12 +5,13 @@ decides. In memory there is one block, and a minibatch is any rows; from the dis
 `backbones/stream.py` mixes them.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
@@ -204,3 +205,16 @@ def _class_weights(targets: Tensor, link: Link, outputs: int, wish: str) -> Tens
         return torch.ones(len(targets))
     weights = counts.sum() / (len(present) * counts.clamp(min=1))
     return weights[labels]
+
+
+def head_losses(logits: Tensor, data: HeadData, smoothing: Sequence[float]) -> Tensor:
+    """Return (B, K) losses in nats for logits (B, K, C); sigmoid losses are means over classes."""
+    amount = torch.tensor(smoothing)
+    if data.link == "softmax":
+        log_p = F.log_softmax(logits, dim=-1)
+        targets = data.targets[:, None, None].expand(-1, logits.shape[1], 1)
+        likely = -log_p.gather(2, targets)[..., 0]
+        return likely if not amount.any() else likely * (1 - amount) - log_p.mean(-1) * amount
+    targets = data.targets[:, None, :] * (1 - amount[:, None]) + amount[:, None] / 2
+    targets = targets.expand_as(logits)
+    return F.binary_cross_entropy_with_logits(logits, targets, reduction="none").mean(-1)

@@ -16,20 +16,19 @@ from typing import Any, Literal
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from silverprint.errors import ConfigError
 from silverprint.models.head import Array, Head
 from silverprint.models.stacked_heads import Candidate, HeadConfig, Problem, Stack
-from silverprint.recipes.head_data import AnyHeadData, StreamedHeadData
+from silverprint.recipes.exact_head import solve
+from silverprint.recipes.head_data import AnyHeadData, head_losses
 from silverprint.recipes.head_data import HeadData as HeadData
 from silverprint.recipes.head_data import Link as Link
-from silverprint.training.optimisers import LBFGS, AdamW
+from silverprint.training.optimisers import AdamW
 
 STEPS = 6  # at least this many a pass, where there are rows for it
-WIDEST = 8192  # features, of which a matrix of all pairs is made
 
 
 def default_configs() -> list[HeadConfig]:
@@ -181,7 +180,9 @@ def _fit(
     exact = [i for i, problem in enumerate(problems) if problem.config.exact]
     for i in sorted(exact, key=lambda i: -problems[i].config.weight_decay):
         rows = hash(problems[i].teaching.numpy().tobytes())
-        results[i], start[rows] = _fit_exact(problems[i], train, validation, start.get(rows))
+        config, teaching = problems[i].config, problems[i].teaching
+        start[rows] = solve(config, train, teaching, start.get(rows))
+        results[i] = _exact(problems[i], start[rows], validation)
     trained = [i for i, problem in enumerate(problems) if not problem.config.exact]
     if trained:
         fitted = train_together(
@@ -191,93 +192,13 @@ def _fit(
     return [results[i] for i in range(len(problems))]
 
 
-# --- the exact linear head ----------------------------------------------------------------------
-
-
-def _fit_exact(
-    problem: Problem, data: AnyHeadData, validation: AnyHeadData | None, start: Tensor | None
-) -> tuple[FittedHead, Tensor]:
-    """Minimise weighted cross-entropy + weight_decay / 2 * |W|^2 over a linear head."""
-    config = problem.config
-    weight = torch.zeros(data.inputs + 1, data.outputs) if start is None else start
-    scales = None
-    if isinstance(data, StreamedHeadData) and data.sample is not None and data.inputs <= WIDEST:
-        # A step over all rows is a pass over the disk: from the solution on a sample, and in
-        # coordinates in which the sample is equally wide in all directions, few are needed.
-        sample = data.sample
-        scales = _widths(sample, config.weight_decay)
-        weight = _minimise(weight, scales, config, sample, sample.class_weight)
-    solution = _minimise(weight, scales, config, data, problem.teaching)
+def _exact(problem: Problem, solution: Tensor, validation: AnyHeadData | None) -> FittedHead:
     head = Head(solution[:-1].T.numpy().copy(), solution[-1].numpy().copy())
-    fitted = FittedHead(config, head, float("nan"), float("nan"))
+    fitted = FittedHead(problem.config, head, float("nan"), float("nan"))
     if validation is not None and problem.judging is not None:
         loss, accuracy = _judge(_judged_by(head, validation, problem.judging))
         fitted.loss, fitted.accuracy = loss.item(), accuracy.item()
-    return fitted, solution
-
-
-def _minimise(
-    start: Tensor, scales: Tensor | None, config: HeadConfig, data: AnyHeadData, teaching: Tensor
-) -> Tensor:
-    """Return the weights (d + 1, c) with the least loss, sought from `start`.
-
-    Args:
-        start: (d + 1, c).
-        scales: (d + 1, d + 1) from the coordinates that are searched to weights; None for those.
-        config: the head.
-        data: the rows.
-        teaching: (n,) their weights.
-    """
-    searched = start.clone() if scales is None else torch.linalg.solve(scales, start)
-    searched.requires_grad_(True)
-    optimiser = LBFGS(
-        [searched], max_iter=200, tolerance_grad=1e-5, tolerance_change=1e-5, history_size=10,
-        line_search_fn="strong_wolfe",
-    )  # fmt: skip
-    row_weight = teaching / teaching.sum()
-    # A padding column is the bias; in memory it is made once, while of a stream nothing is copied.
-    padded = F.pad(data.features, (0, 1), value=1.0) if isinstance(data, HeadData) else None
-    blocks = data.blocks if isinstance(data, HeadData) else data.raw_blocks
-
-    def objective() -> Tensor:
-        weight = searched * 1 if scales is None else scales @ searched
-        used = weight if isinstance(data, HeadData) else _for_raw(weight, data.mean, data.scale)
-        fixed = used.detach().requires_grad_(True)
-        # Sums of many blocks would lose what the line search looks for, were they float32.
-        gradient, total = torch.zeros_like(fixed, dtype=torch.float64), torch.zeros(()).double()
-        for rows, block in blocks():
-            if padded is not None:
-                logits = padded @ fixed
-            else:
-                logits = torch.addmm(fixed[-1], block.features, fixed[:-1])
-            losses = _row_losses(logits[:, None], block, [config.label_smoothing])
-            loss = (losses[:, 0] * row_weight[rows]).sum()
-            gradient += torch.autograd.grad(loss, fixed)[0]
-            total += loss.detach()
-        penalty = weight[:-1].square().sum() * (config.weight_decay / 2)
-        (found,) = torch.autograd.grad(
-            [used, penalty], searched, [gradient.float(), torch.ones(())]
-        )
-        searched.grad = found.contiguous()
-        return total.float() + penalty.detach()
-
-    optimiser.step(objective)
-    return searched.detach() if scales is None else scales @ searched.detach()
-
-
-def _for_raw(weight: Tensor, mean: Array, scale: float) -> Tensor:
-    """Return weights (d + 1, c) for raw features from those for standardised ones."""
-    raw = weight[:-1] / scale
-    return torch.cat([raw, weight[-1:] - torch.from_numpy(mean)[None] @ raw])
-
-
-def _widths(data: HeadData, weight_decay: float) -> Tensor:
-    """Return (d + 1, d + 1) symmetric, the inverse root of about what the loss's Hessian is."""
-    features = F.pad(data.features, (0, 1), value=1.0)
-    spread = (features.T @ features).double() / len(data) / data.outputs
-    values, vectors = torch.linalg.eigh(spread + torch.eye(len(spread)) * max(weight_decay, 1e-4))
-    scales: Tensor = (vectors * values.rsqrt()) @ vectors.T
-    return scales.float()
+    return fitted
 
 
 def _judged_by(head: Head, data: AnyHeadData, judging: Tensor) -> Iterator[Judged]:
@@ -306,7 +227,7 @@ def train_together(
         teaching = _side_by_side([c.problem.teaching for c in stack.candidates])
         for chosen, batch in train.minibatches(steps, order):
             columns = stack.first_layer(batch.features).requires_grad_(True)
-            losses = _row_losses(stack.logits(columns, noise), batch, stack.smoothing)
+            losses = head_losses(stack.logits(columns, noise), batch, stack.smoothing)
             weight = teaching[chosen].contiguous()  # so that sums keep their order
             each = (losses * weight).sum(dim=0) / weight.sum(dim=0).clamp(min=1e-12)
             each.sum().backward()
@@ -414,27 +335,14 @@ def _fitted(candidate: Candidate) -> FittedHead:
     )  # fmt: skip
 
 
-# --- losses --------------------------------------------------------------------------------------
-
-
-def _row_losses(logits: Tensor, data: HeadData, smoothing: Sequence[float]) -> Tensor:
-    """Return (B, K) losses in nats for logits (B, K, C); sigmoid losses are means over classes."""
-    amount = torch.tensor(smoothing)
-    if data.link == "softmax":
-        log_p = F.log_softmax(logits, dim=-1)
-        targets = data.targets[:, None, None].expand(-1, logits.shape[1], 1)
-        likely = -log_p.gather(2, targets)[..., 0]
-        return likely if not amount.any() else likely * (1 - amount) - log_p.mean(-1) * amount
-    targets = data.targets[:, None, :] * (1 - amount[:, None]) + amount[:, None] / 2
-    targets = targets.expand_as(logits)
-    return F.binary_cross_entropy_with_logits(logits, targets, reduction="none").mean(-1)
+# --- judging -------------------------------------------------------------------------------------
 
 
 def _judge(parts: Iterable[Judged]) -> tuple[Tensor, Tensor]:
     """Return (K,) losses, means over rows by weight, and (K,) accuracies of rows judged."""
     sums = torch.zeros(4, 1, dtype=torch.float64)
     for logits, data, weight in parts:
-        losses = _row_losses(logits, data, [0.0] * logits.shape[1])
+        losses = head_losses(logits, data, [0.0] * logits.shape[1])
         if data.link == "softmax":
             right = logits.argmax(dim=-1) == data.targets[:, None]
         else:
