@@ -237,6 +237,7 @@ def test_a_picture_that_cannot_be_read_is_told_and_the_others_are_made(
         ({}, "sheet.txt", r"name a sheet that ends with \.png"),
         ({}, "missing/sheet.png", "there is no such folder"),
         ({"noise": "snow"}, "sheet.png", "noise must be one of"),
+        ({"columns": 0}, "sheet.png", r"--columns must lie within 1\.\.4096; got 0"),
         ({"label": "spot"}, "sheet.png", "was not told classes .* so --label spot cannot be asked"),
     ],
 )

@@ -109,6 +109,8 @@ def test_a_gan_is_served_alike(tmp_path: Path) -> None:
     assert walk(gan, tmp_path / "walk.png", steps=4, walks=2)["pictures"] == 8
     with pytest.raises(BundleError, match="holds a gan; what is asked here needs a vae"):
         walk(gan, tmp_path / "walk.png", between=("a.png", "b.png"))
+    with pytest.raises(BundleError, match=r"has no encoder\.onnx: a gan only makes pictures"):
+        read_generative(gan).encode(np.zeros((1, 3, 16, 16), np.float32))
 
 
 def test_walks(bundles, tmp_path) -> None:
@@ -199,8 +201,9 @@ def test_a_plane_holds_equal_shares_and_grows_right_and_up() -> None:
     [
         ({"class_name": "brigt"}, "--class must be one of dark, middle, bright; got 'brigt'. Did"),
         ({"temperature": -1}, r"--temperature must lie within 0\.\.10; got -1"),
-        ({"count": 0}, r"--n must lie within 1\.\.4096; got 0"),
-        ({"count": 5000}, r"--n must lie within 1\.\.4096; name a folder for more; got 5000"),
+        ({"count": 0}, r"--n must lie within 1\.\.4096 for a sheet, and 1\.\.1000000 for a folder"),
+        ({"count": "5"}, "; got '5'"),
+        ({"seed": -1}, r"--seed must lie within 0\.\.2147483647; got -1"),
         ({"out": "."}, "is a folder with files in it; name a new or empty one"),
         ({"out": "a.gif"}, "name a sheet that ends with .png"),
         ({"out": "no/where.png"}, "there is no such folder"),
@@ -213,6 +216,25 @@ def test_what_cannot_be_sampled(bundles, tmp_path, change, words) -> None:
         sample(bundles["told"], out, **change)
 
 
+def test_a_class_that_looks_like_a_number_may_be_one(bundles, tmp_path) -> None:
+    with pytest.raises(ConfigError, match="--class must be one of dark, middle, bright; got '7'"):
+        sample(bundles["told"], tmp_path / "a.png", class_name=7)  # type: ignore[arg-type]
+
+
+def test_codes_and_labels_that_do_not_fit_are_told(bundles) -> None:
+    told, codes = read_generative(bundles["told"]), np.zeros((2, 4), np.float32)
+    for given, labels, words in (
+        (np.zeros((2, 3)), [0, 1], r"codes must have the shape \(n, 4\); got \(2, 3\)"),
+        (np.zeros((0, 4)), [], r"codes must have the shape \(n, 4\); got \(0, 4\)"),
+        (codes, None, r"is told the class: give a label of 0\.\.2 for each of 2; got none"),
+        (codes, [0, 3], r"got \[0 3\]"),
+        (codes, [0.0, 1.0], r"got \[0\. 1\.\]"),
+    ):
+        with pytest.raises(ConfigError, match=words):
+            told.decode(given, labels)  # type: ignore[arg-type]
+    assert told.decode(codes.tolist(), [0, 2]).shape == (2, 1, 16, 16)  # type: ignore[arg-type]
+
+
 def test_a_missing_bundle_says_which_verbs_make_one(tmp_path) -> None:
     with pytest.raises(BundleError, match="does not exist; `silverprint generate` and"):
         sample(tmp_path / "none", tmp_path / "a.png")
@@ -223,6 +245,7 @@ def test_what_cannot_be_walked(bundles, tmp_path) -> None:
     for change, words in (
         ({"grid": True}, "codes of .* have 4 numbers, not 2; train with --latent 2"),
         ({"grid": True, "between": ("a", "b")}, "give one"),
+        ({"between": ("a",)}, "--between takes two pictures; got 1"),
         ({"steps": 1}, r"--steps must lie within 2\.\.64"),
         ({"way": "sferical"}, "--way must be one of spherical, linear; got 'sferical'. Did"),
     ):

@@ -19,7 +19,7 @@ import numpy as np
 import onnxruntime
 from numpy.typing import NDArray
 
-from silverprint.errors import BundleError
+from silverprint.errors import BundleError, ConfigError
 from silverprint.runtime.bundle import need, read_manifest, verify_files
 from silverprint.runtime.images import decode
 from silverprint.runtime.luma import luma
@@ -78,11 +78,20 @@ class GenerativeBundle:
         return self._sessions[file]
 
     def decode(self, codes: NDArray[np.float32], labels: Labels = None) -> Pictures:
-        """Return pictures (n, C, S, S) in 0..1 of codes (n, k), and labels (n,) if conditional."""
+        """Return pictures (n, C, S, S) in 0..1 of codes (n, k), and labels (n,) if conditional.
+
+        Raises:
+            ConfigError: codes or labels have another shape, or a label is unknown.
+        """
         return self._run(DECODER, "codes", codes, labels)
 
     def encode(self, pictures: Pictures, labels: Labels = None) -> NDArray[np.float32]:
-        """Return codes (n, k) of pictures (n, C, S, S) in 0..1; a vae's are the means."""
+        """Return codes (n, k) of pictures (n, C, S, S) in 0..1; a vae's are the means.
+
+        Raises:
+            BundleError: it has no encoder, as a gan has not.
+            ConfigError: pictures or labels have another shape, or a label is unknown.
+        """
         return self._run(ENCODER, "pictures", pictures, labels)
 
     def read(
@@ -105,17 +114,37 @@ class GenerativeBundle:
     def _run(
         self, file: str, name: str, values: NDArray[np.float32], labels: Labels
     ) -> NDArray[np.float32]:
+        if not (self.path / file).is_file():
+            raise BundleError(f"{self.path} has no {file}: {_a(self.task)} only makes pictures.")
         session = self.session(file)
-        takes_labels = any(one.name == "labels" for one in session.get_inputs())
+        row = tuple(session.get_inputs()[0].shape[1:])
+        values = np.asarray(values, np.float32)
+        if values.shape[1:] != row or values.size == 0:
+            shape = ", ".join(map(str, row))
+            raise ConfigError(f"{name} must have the shape (n, {shape}); got {values.shape}.")
+        given: dict[str, NDArray[Any]] = {name: values}
+        if any(one.name == "labels" for one in session.get_inputs()):
+            given["labels"] = self._checked(labels, len(values))
         found = []
         for start in range(0, len(values), TOGETHER):
             part = slice(start, start + TOGETHER)
-            given: dict[str, Any] = {name: values[part]}
-            if takes_labels:
-                assert labels is not None, "a conditional network needs labels"
-                given["labels"] = labels[part]
-            found.append(session.run(None, given)[0])
+            found.append(session.run(None, {key: value[part] for key, value in given.items()})[0])
         return np.concatenate(found)
+
+    def _checked(self, labels: Labels, count: int) -> NDArray[np.int64]:
+        """Return the labels that a network which is told the class needs."""
+        given, most = np.asarray(() if labels is None else labels), len(self.classes) - 1
+        if (
+            given.shape != (count,)
+            or given.dtype.kind not in "iu"
+            or not 0 <= given.min() <= given.max() <= most
+        ):
+            got = "none" if labels is None else np.array2string(given, threshold=8)
+            raise ConfigError(
+                f"{self.path} is told the class: give a label of 0..{most} for each of "
+                f"{count}; got {got}."
+            )
+        return given.astype(np.int64)
 
 
 def read_generative(

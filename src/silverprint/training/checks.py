@@ -36,12 +36,21 @@ def check_fields(
                 near = closest(str(value), words)
                 raise ConfigError(f"{name} must be one of {', '.join(words)}; got {value!r}.{near}")
         elif name in ranges:
-            kind, least, most, words_ = ranges[name]
             for one in value if isinstance(usual, tuple) else (value,):
-                if not (is_kind(one, kind) and least <= one <= most):
-                    raise ConfigError(f"{name} must lie within {words_}; got {one!r}.")
+                check_within(name, one, ranges[name])
         elif not is_kind(value, type(usual)):
             raise ConfigError(f"{name} must be {KINDS.get(type(usual), 'a list')}; got {value!r}.")
+
+
+def check_within(name: str, value: Any, limits: Range) -> None:
+    """Check one number.
+
+    Raises:
+        ConfigError: it is no such number, or lies outside.
+    """
+    kind, least, most, words = limits
+    if not (is_kind(value, kind) and least <= value <= most):
+        raise ConfigError(f"{name} must lie within {words}; got {value!r}.")
 
 
 def is_kind(value: object, kind: type) -> bool:

@@ -25,6 +25,8 @@ from silverprint.runtime.generative import (
     read_generative,
 )
 from silverprint.runtime.sheets import in_rows, sheet, to_bytes
+from silverprint.training.checks import check_within
+from silverprint.training.choices import RANGES
 
 Way = Literal["spherical", "linear"]
 KINDS = (".png", ".jpg", ".jpeg", ".webp")
@@ -69,11 +71,10 @@ def sample(
     out = Path(out)
     one_sheet = check_place(out)
     most = MOST_ON_A_SHEET if one_sheet else MOST
-    if not 1 <= count <= most:
-        more = "; name a folder for more" if one_sheet and count > most else ""
-        raise ConfigError(f"--n must lie within 1..{most}{more}; got {count}.")
-    if not 0 <= temperature <= 10:
-        raise ConfigError(f"--temperature must lie within 0..10; got {temperature:g}.")
+    words = f"1..{most} for a sheet, and 1..{MOST} for a folder" if one_sheet else f"1..{most}"
+    check_within("--n", count, (int, 1, most, words))
+    check_within("--temperature", temperature, (float, 0, 10, "0..10"))
+    check_within("--seed", seed, RANGES["seed"])
     bundle = read_generative(model, ("vae", "gan"))
     labels = labels_of(bundle, class_name, count)
     codes = np.float32(temperature) * random_codes(bundle, count, seed)
@@ -118,10 +119,11 @@ def walk(
     check_sheet(out)
     if between is not None and grid:
         raise ConfigError("--between walks from picture to picture and --grid over all; give one.")
-    if not (2 <= steps <= 64 and 1 <= walks <= 64):
-        raise ConfigError(
-            f"--steps must lie within 2..64 and --walks within 1..64; got {steps} and {walks}."
-        )
+    if between is not None and len(between) != 2:
+        raise ConfigError(f"--between takes two pictures; got {len(between)}.")
+    check_within("--steps", steps, (int, 2, 64, "2..64"))
+    check_within("--walks", walks, (int, 1, 64, "1..64"))
+    check_within("--seed", seed, RANGES["seed"])
     if way is not None and way not in get_args(Way):
         near = closest(way, get_args(Way))
         raise ConfigError(f"--way must be one of spherical, linear; got {way!r}.{near}")
@@ -204,14 +206,15 @@ def class_of(bundle: GenerativeBundle, class_name: str | None, count: int, optio
                 "cannot be asked of it; leave it out, or train with --conditional."
             )
         return None
-    if class_name not in bundle.classes:
-        given = "none was given" if class_name is None else f"got {class_name!r}"
+    name = str(class_name)  # of digits, people give a number
+    if name not in bundle.classes:
+        given = "none was given" if class_name is None else f"got {name!r}"
         raise ConfigError(
             f"{bundle.path} is told the class: {option} must be one of "
             f"{', '.join(bundle.classes)}; {given}."
-            f"{closest(class_name or '', bundle.classes)}"
+            f"{closest(name, bundle.classes)}"
         )
-    return np.full(count, bundle.classes.index(class_name), np.int64)
+    return np.full(count, bundle.classes.index(name), np.int64)
 
 
 def each(labels: Labels, count: int) -> Labels:

@@ -12,6 +12,8 @@ from numpy.typing import NDArray
 from silverprint.errors import DataError, ImageError
 from silverprint.runtime.generative import GenerativeBundle, read_generative
 from silverprint.runtime.noise import check_noise, psnr, spoil_arrays, strength_of
+from silverprint.training.checks import check_within
+from silverprint.training.choices import RANGES
 from silverprint.workflows.latent import check_sheet, class_of, each, write_sheet
 from silverprint.workflows.predict import list_pictures
 
@@ -74,6 +76,8 @@ def reconstruct(
     """
     out = Path(out)
     check_sheet(out)
+    check_within("--columns", columns, (int, 1, 4096, "1..4096"))
+    check_within("--seed", seed, RANGES["seed"])
     strength = strength_of(noise, strength)
     check_noise(noise, strength)
     given = [files] if isinstance(files, str | PathLike) else files
