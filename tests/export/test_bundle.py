@@ -82,6 +82,37 @@ def test_the_old_bundle_comes_back_where_the_new_one_cannot_take_its_place(
     assert (tmp_path / "bundle" / "model.onnx").read_text() == "old"
 
 
+def test_of_two_processes_that_end_together_the_later_one_stays(tmp_path, monkeypatch) -> None:
+    write(tmp_path / "bundle", "old")
+    rename, left = Path.rename, [1, 2, 3]
+
+    def rename_late(path: Path, target: Path) -> Path:
+        if Path(target).name == "bundle" and left:  # the other one comes just before
+            left.pop()
+            (tmp_path / "bundle").mkdir()
+            (tmp_path / "bundle" / "bundle.json").write_text("{}")
+        return rename(path, target)
+
+    monkeypatch.setattr(Path, "rename", rename_late)
+    write(tmp_path / "bundle")
+    assert names(tmp_path) == ["bundle"]
+    assert (tmp_path / "bundle" / "model.onnx").read_text() == "new"
+
+
+def test_what_another_process_takes_away_meanwhile_is_not_missed(tmp_path, monkeypatch) -> None:
+    (tmp_path / ".bundle-unfinished-x").mkdir()
+    stat = Path.stat
+
+    def gone(path: Path, **options: bool) -> object:
+        if path.name == ".bundle-unfinished-x":
+            raise FileNotFoundError(2, "No such file or directory")
+        return stat(path, **options)
+
+    monkeypatch.setattr(Path, "stat", gone)
+    write(tmp_path / "bundle")
+    assert (tmp_path / "bundle" / "model.onnx").read_text() == "new"
+
+
 def test_an_empty_folder_is_taken(tmp_path) -> None:
     (tmp_path / "bundle").mkdir()
     write(tmp_path / "bundle")

@@ -26,11 +26,11 @@ def check_output(path: Path) -> None:
     """
     try:
         if path.is_dir():
-            if not (path / MANIFEST).is_file() and any(path.iterdir()):
+            if not (path / MANIFEST).is_file() and _holds_anything(path):
                 raise ConfigError(
                     f"--out {path} is a folder with other files in it; give a new or empty one."
                 )
-        elif path.exists():
+        elif path.exists() and not path.is_dir():  # it may have come just now
             raise ConfigError(f"--out {path} is a file; give the name of a new folder.")
         above = next(folder for folder in path.resolve().parents if folder.exists())
         with tempfile.TemporaryDirectory(prefix=f".{path.name}-unfinished-", dir=above):
@@ -62,19 +62,33 @@ def writing_bundle(path: Path) -> Iterator[Path]:
             yield unfinished
         for file in unfinished.iterdir():
             file.chmod(0o644)
-        if path.exists():
-            replaced = unfinished.with_name(f"{unfinished.name}-old")
-            path.rename(replaced)
-            try:
-                unfinished.rename(path)
-            except OSError:
-                replaced.rename(path)
-                raise
-            shutil.rmtree(replaced)
-        else:
-            unfinished.rename(path)
+        _take_its_place(unfinished, path)
     finally:
         shutil.rmtree(unfinished, ignore_errors=True)
+
+
+def _take_its_place(made: Path, path: Path) -> None:
+    """Put a folder where another may be, which is removed; of two processes the later one stays."""
+    replaced = made.with_name(f"{made.name}-old")
+    while made.exists():
+        with contextlib.suppress(FileNotFoundError):
+            path.rename(replaced)
+        try:
+            made.rename(path)
+        except OSError:
+            if not path.exists():
+                with contextlib.suppress(FileNotFoundError):
+                    replaced.rename(path)
+                raise
+            # Another process has put its own there meanwhile, so this is done once more.
+        shutil.rmtree(replaced, ignore_errors=True)
+
+
+def _holds_anything(folder: Path) -> bool:
+    try:
+        return any(folder.iterdir())
+    except FileNotFoundError:  # another process is about to put its own there
+        return False
 
 
 def _unwritable(path: Path, error: OSError) -> ConfigError:
@@ -84,8 +98,10 @@ def _unwritable(path: Path, error: OSError) -> ConfigError:
 
 def _remove_what_a_kill_left(path: Path) -> None:
     for left in path.parent.glob(f".{glob.escape(path.name)}-unfinished-*"):
-        if time.time() - left.stat().st_mtime > STALE_SECONDS and not left.name.endswith("-old"):
-            shutil.rmtree(left, ignore_errors=True)
+        with contextlib.suppress(FileNotFoundError):  # another process has just finished
+            stale = time.time() - left.stat().st_mtime > STALE_SECONDS
+            if stale and not left.name.endswith("-old"):
+                shutil.rmtree(left, ignore_errors=True)
 
 
 def write_manifest(folder: Path, content: dict[str, Any]) -> None:
