@@ -137,8 +137,18 @@ def _without_refused(dataset: Dataset, seen: Look) -> Dataset:
     before, after = dataset.class_counts("train"), kept.class_counts("train")
     emptied = [name for name in before if before[name] and not after[name]]
     if emptied:
+        file, reason = _first_refused(dataset, seen, emptied[0])
         raise DataError(
-            f"{dataset.name}: no training picture of {', '.join(emptied)} can be read; "
-            f"the first refused file: {seen.refused[0][0]}: {seen.refused[0][1]}."
+            f"{dataset.name}: no training picture of {', '.join(emptied)} can be read; the first: "
+            f"{file}: {reason}. Replace its pictures, or take the class out."
         )
     return kept
+
+
+def _first_refused(dataset: Dataset, seen: Look, name: str) -> tuple[str, str]:
+    """Return the file and the reason of a class's first picture that could not be read."""
+    column = dataset.classes.index(name)
+    labels = dataset.labels
+    mine = labels == column if labels.ndim == 1 else labels[:, column] > 0
+    files = {dataset.names[row] for row in np.flatnonzero(mine).tolist()}
+    return next((entry for entry in seen.refused if entry[0] in files), seen.refused[0])
