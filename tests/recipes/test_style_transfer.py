@@ -151,13 +151,6 @@ def test_too_small_a_size_is_refused_with_the_least(network) -> None:
         scales_of(torch.zeros(1, 3, 10, 1000), chosen(), network)
 
 
-def test_a_tiny_style_is_refused(network) -> None:
-    with pytest.raises(
-        ConfigError, match="style 2 is 40 x 8 pixels; both sides must be at least 24"
-    ):
-        transfer_style(painted(1), [painted(2), painted(3)[:8, :40]], network, chosen())
-
-
 # ---- The loop ----
 
 

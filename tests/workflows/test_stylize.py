@@ -194,9 +194,11 @@ def test_what_is_refused_before_any_work(content, style, tmp_path) -> None:
     assert "the strip must end with" in refused(content, [style], out, strip=tmp_path / "strip")
     assert "are both" in refused(content, [style], out, strip=out)
     (tmp_path / "taken.report.json").mkdir()
-    assert "taken.report.json' is a folder, and a file is to be written there." in refused(
+    assert "taken.report.json' is a folder; name a file in it." in refused(
         content, [style], tmp_path / "taken.png"
     )
+    long = tmp_path / f"{'x' * 250}.png"  # its report's name is too long
+    assert "cannot be written: file name too long; name another" in refused(content, [style], long)
     for what, where in (("result", {"out": content}), ("strip", {"out": out, "strip": style})):
         told = refused(content, [style], **where)
         assert told.startswith(f"the {what} would replace")
@@ -219,6 +221,17 @@ def test_a_picture_that_cannot_be_read_is_named(content, tmp_path) -> None:
         with pytest.raises(ImageError, match=bad.name):
             stylize(bad, [content], tmp_path / "out.png", QUICK, backbone="random")
     assert not (tmp_path / "out.png").exists()
+
+
+@pytest.mark.parametrize("size", [(40, 8), (6000, 60)])
+def test_a_style_without_room_for_a_stroke_is_named(content, tmp_path, size) -> None:
+    Image.new("RGB", size, "red").save(tmp_path / "thread.png")
+    with pytest.raises(ConfigError) as caught:
+        stylize(content, [content, tmp_path / "thread.png"], tmp_path / "out.png", QUICK)
+    assert str(caught.value) == (
+        f"style {tmp_path / 'thread.png'} is {size[0]} x {size[1]} pixels: a stroke needs 24 on "
+        "both sides, once the longer is at most 2,048; crop it, or name another."
+    )
 
 
 @pytest.mark.slow

@@ -8,10 +8,8 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
-from silverprint.recipes.style_settings import StyleSettings
+from silverprint.recipes.style_settings import SMALLEST, StyleSettings
 from silverprint.runtime.luma import LUMA
-
-SMALLEST = 24  # pixels along the shorter side of any picture
 
 Pixels = NDArray[np.uint8]
 

@@ -10,6 +10,7 @@ from silverprint.training.choices import Device
 Start = Literal["content", "noise", "style"]
 KeepColours = Literal["none", "luminance", "histogram"]
 
+SMALLEST = 24  # pixels along the shorter side of any picture
 WEIGHT: Range = (float, 0.0, 1e6, "0..1e6")
 RANGES: dict[str, Range] = {
     "size": (int, 32, 2048, "32..2048 pixels"),

@@ -27,7 +27,6 @@ from torch import Tensor
 from silverprint.errors import ConfigError
 from silverprint.recipes.style_losses import Aim, Judge, Losses
 from silverprint.recipes.style_pictures import (
-    SMALLEST,
     Pixels,
     fitted,
     keep_luminance,
@@ -36,7 +35,7 @@ from silverprint.recipes.style_pictures import (
     to_pixels,
     to_tensor,
 )
-from silverprint.recipes.style_settings import RANGES, StyleSettings
+from silverprint.recipes.style_settings import RANGES, SMALLEST, StyleSettings
 from silverprint.training.checkpoint import load_checkpoint, save_checkpoint
 from silverprint.training.fabric import start_fabric
 from silverprint.training.memory import kept_memory
@@ -94,7 +93,8 @@ def transfer_style(
 
     Args:
         content: (H, W, 3).
-        styles: pictures (h, w, 3); their losses are blended with the settings' weights.
+        styles: pictures (h, w, 3), h and w at least SMALLEST; their losses are blended with the
+            settings' weights.
         network: a LossNetwork, which is moved to the device.
         settings: how; its layers must be the network's.
         folder: of this very run, for what is needed to go on after a stop; None keeps nothing.
@@ -107,12 +107,6 @@ def transfer_style(
     network = network.to(device)
     target, examples = to_tensor(content, device), [to_tensor(style, device) for style in styles]
     examples = [recolour(style, target, settings) for style in examples]
-    for number, style in enumerate(examples, start=1):
-        if min(style.shape[2:]) < SMALLEST:
-            raise ConfigError(
-                f"style {number} is {style.shape[3]} x {style.shape[2]} pixels; both sides must be "
-                f"at least {SMALLEST}."
-            )
     sizes = scales_of(target, settings, network)
     work = Work(advance)
     work.take_up(folder, device)

@@ -17,8 +17,8 @@ from silverprint.data.conventions import counted
 from silverprint.errors import ConfigError, ImageError, MissingExtraError, RefusedError
 from silverprint.inspection.figure import write_bytes
 from silverprint.inspection.view import reduced
-from silverprint.recipes.style_settings import StyleSettings
-from silverprint.reports.page import make_folder, write_page
+from silverprint.recipes.style_settings import SMALLEST, StyleSettings
+from silverprint.reports.page import make_folder, unwritable, write_page
 from silverprint.reports.stylize import render
 from silverprint.runtime.images import decode, read_file
 from silverprint.training.progress import Progress
@@ -108,6 +108,7 @@ def stylize(
         )
     with progress.stage("read"):
         given = [read_given(path) for path in (content, *styles)]
+        check_styles(given[1:])
     with progress.stage("import"):
         network = load_judge(backbone, weights, options, settings)
         settings = with_layers(settings, network)
@@ -201,6 +202,21 @@ def read_given(path: str | os.PathLike[str]) -> Given:
     return Given(name, digest, pixels.shape[:2], reduced(pixels, READ_SIDE))
 
 
+def check_styles(styles: Sequence[Given]) -> None:
+    """Refuse a style in which a stroke has no room.
+
+    Raises:
+        ConfigError: it is too small, or too narrow once it is reduced.
+    """
+    for one in styles:
+        height, width = one.size
+        if min(one.pixels.shape[:2]) < SMALLEST:
+            raise ConfigError(
+                f"style {one.file} is {width} x {height} pixels: a stroke needs {SMALLEST} on both "
+                f"sides, once the longer is at most {READ_SIDE:,}; crop it, or name another."
+            )
+
+
 def check_places(
     given: Sequence[str | os.PathLike[str]], out: Path, strip: Path | None
 ) -> tuple[Path, Path | None, Path]:
@@ -225,8 +241,7 @@ def check_places(
             )
     report = out.with_suffix(".report.html")
     for file in (report, report.with_suffix(".json")):
-        if file.is_dir():
-            raise ConfigError(f"{str(file)!r} is a folder, and a file is to be written there.")
+        check_no_folder(file)
     return out, strip, report
 
 
@@ -239,10 +254,23 @@ def check_out(path: Path, what: str) -> Path:
     path = path.expanduser()
     if path.suffix.lower() not in KINDS:
         raise ConfigError(f"{what} must end with {', '.join(KINDS)}; got {str(path)!r}.")
-    if path.is_dir():
-        raise ConfigError(f"{str(path)!r} is a folder; name a file in it.")
+    check_no_folder(path)
     make_folder(path.parent)
     return path
+
+
+def check_no_folder(path: Path) -> None:
+    """Refuse a place that is a folder, or whose name is too long for a file.
+
+    Raises:
+        ConfigError: it is.
+    """
+    try:
+        taken = path.is_dir()
+    except OSError as error:
+        raise unwritable(path, error) from None
+    if taken:
+        raise ConfigError(f"{str(path)!r} is a folder; name a file in it.")
 
 
 def encoded(pixels: Pixels, path: Path) -> bytes:
