@@ -53,7 +53,7 @@ demo: $(STAMP) ## train on PHOTOS=folder (else 8x8 digits), then predict one pic
 	@mkdir -p demo
 	$(BIN)/silverprint train "$(PHOTOS)" --out $(DEMO)
 	@if [ -d "$(PHOTOS)" ]; then \
-		picture=`find "$(PHOTOS)" -type f \( -name '*.jpg' -o -name '*.jpeg' -o -name '*.png' \
+		picture=`find "$(PHOTOS)" -type f ! -name '.*' \( -name '*.jpg' -o -name '*.jpeg' -o -name '*.png' \
 			-o -name '*.JPG' \) | sort | head -n 1`; \
 	elif [ "$(PHOTOS)" = digits ]; then \
 		picture=demo/digit.png; \
