@@ -1,4 +1,5 @@
 import random
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -120,6 +121,12 @@ def test_it_says_what_it_did() -> None:
         "No validation picture of 'c': there is only one, or all are in one group, and what there "
         "is stays in train.",
     )
+
+
+def test_pictures_without_classes_are_not_said_to_be_stratified() -> None:
+    loose = replace(single([0] * 20), classes=("none",))
+    (told,) = split_validation(loose, fraction=0.25).notices
+    assert told.endswith("5 of 20 train pictures (25%) were set aside for it, seed 0.")
 
 
 def test_a_given_validation_split_stays() -> None:

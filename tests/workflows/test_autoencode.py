@@ -246,6 +246,12 @@ def test_wishes_that_cannot_be_met_are_told(denoiser, files, tmp_path, options, 
         reconstruct(denoiser, [str(files)], tmp_path / out, **options)
 
 
+def test_more_than_a_sheet_holds_are_not_read(denoiser, files, tmp_path, monkeypatch) -> None:
+    monkeypatch.setattr("silverprint.workflows.reconstruct.MOST_ON_A_SHEET", 2)
+    with pytest.raises(ConfigError, match="has 3 pictures, and a sheet holds at most 2; name few"):
+        reconstruct(denoiser, files, tmp_path / "sheet.png")
+
+
 def test_a_bundle_without_its_preparation_says_so(denoiser, files, tmp_path) -> None:
     import json
     import shutil

@@ -205,9 +205,10 @@ def _rank(name: str, seed: int) -> bytes:
 def _told(
     dataset: Dataset, to: Split, moved: int, count: int, seed: int, lacking: Sequence[int]
 ) -> list[str]:
+    stratified = "stratified by class, " if len(dataset.classes) > 1 else ""
     notices = [
         f"No {to} split was given: {moved:,} of {counted(count, 'train picture')} "
-        f"({moved / count:.0%}) were set aside for it, stratified by class, seed {seed}."
+        f"({moved / count:.0%}) were set aside for it, {stratified}seed {seed}."
     ]
     if lacking:
         names = first_few(repr(dataset.classes[label]) for label in lacking)

@@ -9,12 +9,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from silverprint.errors import DataError, ImageError
+from silverprint.errors import ConfigError, DataError, ImageError
 from silverprint.runtime.generative import GenerativeBundle, read_generative
 from silverprint.runtime.noise import check_noise, psnr, spoil_arrays, strength_of
 from silverprint.training.checks import check_within
 from silverprint.training.choices import RANGES
-from silverprint.workflows.latent import check_sheet, class_of, each, write_sheet
+from silverprint.workflows.latent import MOST_ON_A_SHEET, check_sheet, class_of, each, write_sheet
 from silverprint.workflows.predict import list_pictures
 
 
@@ -84,7 +84,13 @@ def reconstruct(
     asked = [fspath(file) for file in given]
     bundle = read_generative(model, ("autoencoder", "vae"))
     told = class_of(bundle, label, 1, "--label")
-    names, pictures, refused = read_all(bundle, list_pictures(asked))
+    found = list_pictures(asked)
+    if len(found) > MOST_ON_A_SHEET:
+        raise ConfigError(
+            f"{', '.join(asked)} has {len(found):,} pictures, and a sheet holds at most "
+            f"{MOST_ON_A_SHEET:,}; name fewer."
+        )
+    names, pictures, refused = read_all(bundle, found)
     if not names:
         first = f": {refused[0][0]}: {refused[0][1]}" if refused else ""
         raise DataError(f"no picture in {', '.join(asked)} can be read{first}.")
