@@ -75,7 +75,10 @@ def test_the_bundle_tells_what_was_measured_and_how(bundles: dict[str, Path]) ->
                   "The decoder over the whole plane", "Divergence from the prior"):  # fmt: skip
         assert words in page
     assert "middle" in page
-    assert "The decoder over the whole plane" not in (bundles["told"] / "report.html").read_text()
+    page = (bundles["told"] / "report.html").read_text()
+    assert "The decoder over the whole plane" not in page
+    assert "nobody&#x27;s picture. Of each class in turn: dark, middle, bright." in page
+    assert "that of another, in the class of the first, keeping" in page
 
 
 def test_pictures_of_a_class_are_made_when_it_is_told(bundles, tmp_path) -> None:

@@ -19,7 +19,7 @@ from silverprint.reports.markup import (
     table,
 )
 from silverprint.reports.page import headline, opening, page
-from silverprint.reports.sheet import sheet_section
+from silverprint.reports.sheet import in_turn, sheet_section
 from silverprint.runtime.sheets import in_rows
 
 ACROSS = 10  # pictures side by side
@@ -110,10 +110,7 @@ def _headline(report: GanReport) -> Markup:
 
 
 def _sheet(report: GanReport) -> Section:
-    words = f"{len(report.sheet)} pictures, none of them chosen."
-    if report.classes:
-        words += f" Of each class in turn: {', '.join(report.classes[:ACROSS])}"
-        words += ", …" if len(report.classes) > ACROSS else "."
+    words = f"{len(report.sheet)} pictures, none of them chosen.{in_turn(report.classes)}"
     rows = in_rows(report.sheet, ACROSS)
     return sheet_section("made", "Made pictures", rows, ACROSS, words, "Made pictures")
 

@@ -12,6 +12,8 @@ from PIL import Image
 from silverprint.reports.markup import Markup, Section, element
 from silverprint.runtime.sheets import sheet
 
+CLASSES_NAMED = 10
+
 
 @dataclass(frozen=True)
 class Row:
@@ -24,6 +26,14 @@ class Row:
 
     name: str
     pictures: NDArray[np.float32]
+
+
+def in_turn(classes: Sequence[str]) -> str:
+    """Return a sentence that says of which classes a sheet's pictures are; empty without any."""
+    if not classes:
+        return ""
+    more = ", …" if len(classes) > CLASSES_NAMED else "."
+    return f" Of each class in turn: {', '.join(classes[:CLASSES_NAMED])}{more}"
 
 
 def sheet_section(

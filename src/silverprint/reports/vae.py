@@ -14,7 +14,7 @@ from silverprint.reports.drawing import WIDTH, nice_scale, svg
 from silverprint.reports.figures import line_chart
 from silverprint.reports.markup import Markup, Section, element, join, shorten, table
 from silverprint.reports.page import headline, opening, page
-from silverprint.reports.sheet import Row, sheet_figure, sheet_section
+from silverprint.reports.sheet import Row, in_turn, sheet_figure, sheet_section
 from silverprint.runtime.sheets import in_rows
 
 CLASSES_TOLD = 12  # up to so many have a colour and a name
@@ -42,6 +42,7 @@ class VaeReport:
         axes: what the two directions are.
         labels: (n,) of the points.
         classes: their names; one for pictures without labels.
+        told: those that the network is told; empty for none.
         curves: as of train_vae.
         notices: as of `Report`.
         refused: as of `Report`.
@@ -65,6 +66,7 @@ class VaeReport:
     axes: str
     labels: NDArray[np.int64]
     classes: Sequence[str]
+    told: Sequence[str]
     curves: Mapping[str, Sequence[float]]
     notices: Sequence[str] = ()
     refused: Sequence[tuple[str, str]] = ()
@@ -77,14 +79,16 @@ def render(report: VaeReport) -> str:
     eyebrow = "Silverprint variational autoencoder"
     both = report.reconstructions
     over = " over ".join(one.name for one in both)
+    staying = ", in the class of the first" if report.told else ""
     chapters = [
         sheet_section("samples", "Made from chance", in_rows(report.samples, report.columns),
-                      report.columns, "Each from a code drawn from N(0, I): nobody's picture."),
+                      report.columns, "Each from a code drawn from N(0, I): nobody's picture."
+                      f"{in_turn(report.told)}"),
         sheet_section("reconstructions", "In and out", [one.pictures for one in both], 12,
                       f"Of the {report.split} pictures: {over}."),
         sheet_section("walks", "From picture to picture", in_rows(report.walks, report.steps),
                       report.steps, "Each row walks from the code of one picture to that of "
-                      "another, keeping to lengths that codes of N(0, I) have."),
+                      f"another{staying}, keeping to lengths that codes of N(0, I) have."),
         _codes(report),
         _bound(report),
         _training(report.curves),
@@ -138,6 +142,7 @@ def _codes(report: VaeReport) -> Section:
     if report.grid is not None:
         pictures, side = report.grid
         told = "The decoder over the whole plane; each step holds the same share of N(0, I)."
+        told += f" Of class {report.told[0]}." if report.told else ""
         parts.append(sheet_figure(in_rows(pictures, side), side, told, told))
     return Section("codes", "What the codes hold", join(parts))
 

@@ -66,6 +66,7 @@ def page_of(made: "Made", folder: Path, progress: Progress, command: str) -> Vae
         columns=len(made.classes) if 2 <= len(made.classes) <= 16 else 16,
         walks=bundle.decode(path, along), steps=STEPS, grid=grid,
         points=points, axes=axes, labels=labels[some].numpy(), classes=material.dataset.classes,
+        told=made.classes,
         curves=made.trained.curves, notices=material.told,
         refused=material.refused, seconds=dict(progress.seconds),
         provenance=provenance(command, made.settings, {"weights": made.trained.network}),
