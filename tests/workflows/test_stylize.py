@@ -16,6 +16,7 @@ from PIL import Image
 from silverprint.errors import ConfigError, ImageError
 from silverprint.recipes.style_settings import StyleSettings
 from silverprint.runtime.paths import cache_folder
+from silverprint.workflows.style_page import chosen_stages
 from silverprint.workflows.stylize import stylize
 
 QUICK = StyleSettings(size=48, steps=3, device="cpu")
@@ -59,9 +60,9 @@ def test_the_result_and_what_is_told_of_it(content, style, tmp_path) -> None:
     assert told["scales"] == [[36, 48]]
     assert told["losses"]["style"] == found.result.losses.style
     assert told["seconds_per_step"] == pytest.approx(told["seconds"] / told["steps"], abs=1e-3)
-    tiles = len({steps for steps, _ in found.result.stages}) + 1
+    assert found.result.stages[-1][0] == found.result.steps  # which is the result
     with Image.open(strip) as written:
-        assert written.size == (48 * tiles + 6 * (tiles - 1), 36)
+        assert written.size == (48 + 6 + 48, 36)
     assert sorted(path.name for path in tmp_path.iterdir()) == [
         "content.png", "new", "strip.jpg", "style.png",
     ]  # fmt: skip
@@ -87,6 +88,20 @@ def test_from_the_record_the_picture_can_be_made_again(content, style, tmp_path)
     assert again.settings == first.settings
     assert np.array_equal(again.result.picture, first.result.picture)
     assert again.record["network"]["sha256"] == kept["network"]["sha256"]
+
+
+def test_a_strip_shows_each_number_of_steps_once(content, style, tmp_path) -> None:
+    how = replace(QUICK, size=200, steps=12)
+    found = stylize(content, [style], tmp_path / "out.png", how, backbone="random")
+    assert len(found.result.scales) == 2
+    steps = [steps for steps, _ in found.result.stages]
+    assert len(set(steps)) < len(steps)  # where a scale ends and the next one begins
+    middle = sorted(set(steps))[1]
+    assert f"After 0, {middle} steps from left to right, and the result." in (
+        found.report.read_text("utf-8")
+    )
+    shown = [found.result.stages[i][1].shape[:2] for i in chosen_stages(found.result)]
+    assert shown == found.result.scales  # at 0, and where the second began
 
 
 def test_the_page_tells_all_and_loads_nothing(content, style, tmp_path) -> None:

@@ -169,9 +169,11 @@ def page_of(
 
 
 def chosen_stages(result: "Transferred") -> list[int]:
-    """Return which of the stages are shown, evenly from the first to the last."""
-    even = np.linspace(0, len(result.stages) - 1, STAGES - 1).round().astype(int)
-    return list(dict.fromkeys(even.tolist()))
+    """Return which of the stages before the result are shown, evenly from the first on."""
+    finest = {steps: place for place, (steps, _) in enumerate(result.stages)}  # a scale ends there
+    before = [place for steps, place in finest.items() if steps < result.steps]
+    even = np.linspace(0, len(before) - 1, STAGES - 1).round().astype(int)
+    return list(dict.fromkeys(before[i] for i in even))
 
 
 def strip_of(result: "Transferred") -> Pixels:
