@@ -36,7 +36,7 @@ def test_the_file_answers_as_the_bundle_does(to, distance, make_bundle, tmp_path
 def test_the_onnx_file_says_what_its_answers_mean(make_bundle, tmp_path) -> None:
     reference = {"pictures": 3, "distance": [0.1, 0.2]}
     bundle = read_bundle(make_bundle(
-        classes=["röd", "grön"], name="colours", reference=reference, calibration={"t": 2},
+        classes=["röd", "grön"], name="colours", reference=reference, calibration={"temperature": 2},
     ))  # fmt: skip
     write_format("onnx", bundle, tmp_path / "a.onnx")
     said = metadata(tmp_path / "a.onnx")
@@ -44,7 +44,7 @@ def test_the_onnx_file_says_what_its_answers_mean(make_bundle, tmp_path) -> None
     assert said["task"] == "single-label"
     assert json.loads(said["thresholds"]) == {}
     assert json.loads(said["reference"]) == reference
-    assert json.loads(said["calibration"]) == {"t": 2}
+    assert json.loads(said["calibration"]) == {"temperature": 2}
     write_format("onnx", read_bundle(make_bundle("b", task="multi-label")), tmp_path / "b.onnx")
     assert json.loads(metadata(tmp_path / "b.onnx")["thresholds"]) == {"label": 0.5}
     known = read_bundle(make_bundle("c", distance=True, unknown=UNKNOWN))
