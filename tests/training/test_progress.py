@@ -37,3 +37,8 @@ def test_a_short_stage_is_told_once_unless_quiet(quiet, capsys) -> None:
     with Progress(quiet).stage("training", total=2) as advance:
         advance(2)
     assert capsys.readouterr().err.count("2/2") == (not quiet)
+
+
+def test_a_line_stays_one_in_a_log(capsys) -> None:
+    Progress().say("a notice " * 40)
+    assert capsys.readouterr().err == "a notice " * 40 + "\n"

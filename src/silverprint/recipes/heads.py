@@ -6,7 +6,7 @@ All configurations see the same minibatch, so their first layers are one matrix 
 features times the stacked weights of every head. A linear head without a learning rate is solved
 exactly instead (L-BFGS), and is the reference that trained heads have to beat.
 
-On 3,068 photos (d = 1,280) with two cores: the default seven heads take about 2 s, 48 heads with up
+On 3,068 photos (d = 1,280) with two cores: seven heads take about 2 s, 48 heads with up
 to 1,000 hidden units under 15 s; see benchmarks/RESULTS.md.
 """
 
