@@ -42,8 +42,10 @@ def page_of(made: "Made", folder: Path, progress: Progress, command: str) -> Vae
     originals = pictures.numpy()[few]
     codes = bundle.encode(originals, None if told is None else told[few])
     again = bundle.decode(codes, None if told is None else told[few])
-    kinds = labels_of(bundle, None, SAMPLES)
-    samples = bundle.decode(random_codes(bundle, SAMPLES, made.settings.seed), kinds)
+    columns = len(made.classes) if 2 <= len(made.classes) <= 16 else 16
+    count = SAMPLES - SAMPLES % columns  # whole rows
+    kinds = labels_of(bundle, None, count)
+    samples = bundle.decode(random_codes(bundle, count, made.settings.seed), kinds)
     half = max(1, min(WALKS, len(few) // 2))
     path = interpolate(codes[:half], codes[-half:], STEPS, "spherical")
     along = None if told is None else told[few[:half]].repeat(STEPS)
@@ -63,7 +65,7 @@ def page_of(made: "Made", folder: Path, progress: Progress, command: str) -> Vae
         title=material.dataset.name, summary=_summary(made), split=made.split,
         measures=made.measures, unit=_unit(made), collapse=_collapse(made),
         reconstructions=reconstructions, samples=samples,
-        columns=len(made.classes) if 2 <= len(made.classes) <= 16 else 16,
+        columns=columns,
         walks=bundle.decode(path, along), steps=STEPS, grid=grid,
         points=points, axes=axes, labels=labels[some].numpy(), classes=material.dataset.classes,
         told=made.classes,
