@@ -83,7 +83,7 @@ def test_ctrl_c_writes_the_best_so_far_and_says_so(cli, pictures, tmp_path, monk
     (["--set", "blend=1,2"], "--blend has 2 weights for 1 style picture; give one each."),
     (["--set", "blend=a"], "blend takes weights above 0, at most 1e6; got 'a'."),
     (["--set", "layers=0,99"], "layer '99' is no feature map of random, which has, closest"),
-    (["--set", "stepz=3"], "'stepz' is no setting of stylize. Did you mean 'steps'?"),
+    (["--set", "stepz=3"], "setting 'stepz' is unknown. Did you mean 'steps'?"),
     (["--backbone", "vgg19-encoder"], "network 'vgg19-encoder' needs --weights FILE"),
     (["--backbone", "efficientnet-lite9"], "efficientnet-lite9"),
     (["--out", "out.tif"], "the result must end with .png, .jpg, .jpeg, .webp; got 'out.tif'."),

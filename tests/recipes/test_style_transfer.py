@@ -316,7 +316,7 @@ def test_pixels_go_there_and_back() -> None:
     ({"blend": (1.0, "a")}, "blend takes weights above 0, at most 1e6; got 'a'."),
     ({"blend": (1.0, 0.0)}, "blend takes weights above 0, at most 1e6; got 0.0."),
     ({"style_weight": 0.0, "content_weight": 0.0}, "are both 0"),
-    ({"colour": "red"}, "'colour' is no setting of stylize."),
+    ({"colour": "red"}, "setting 'colour' is unknown."),
 ])  # fmt: skip
 def test_what_settings_refuse(given, message) -> None:
     with pytest.raises(ConfigError) as caught:

@@ -1,13 +1,12 @@
 """`silverprint stylize`."""
 
-import shlex
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from silverprint.cli.common import numbers, pairs, print_json, settings_of
+from silverprint.cli.trained import typed
 
 if TYPE_CHECKING:
     from silverprint.workflows.stylize import Stylized
@@ -53,19 +52,19 @@ def stylize(
     from silverprint.training.progress import Progress
     from silverprint.workflows.stylize import stylize as paint
 
-    given: dict[str, object] = {
+    settings = StyleSettings.of(**{
         "size": size, "steps": steps, "scales": scales, "start": start,
         "keep_colours": keep_colours, "style_weight": style_weight,
         "content_weight": content_weight, "tv_weight": tv_weight,
         "blend": numbers(blend, "blend", float) or None, "layers": _names(layers),
         "content_layers": _names(content_layers), "device": device, "seed": seed,
-    }  # fmt: skip
-    settings = StyleSettings.of(**(settings_of(option) | _given(given)))
+        **settings_of(option),
+    })  # fmt: skip
     progress = Progress(quiet)
     found = paint(
         content, style, out, settings, strip=strip, backbone=backbone or DEFAULT_BACKBONE,
         weights=weights, options=dict(pairs(backbone_option or [], "--backbone-option")),
-        fresh=fresh, progress=progress, command=shlex.join(["silverprint", *sys.argv[1:]]),
+        fresh=fresh, progress=progress, command=typed(),
     )  # fmt: skip
     if json:
         print_json(found.to_json())
@@ -77,10 +76,6 @@ def stylize(
 
 def _names(text: str | None) -> tuple[str, ...] | None:
     return None if text is None else tuple(name.strip() for name in text.split(",") if name.strip())
-
-
-def _given(values: dict[str, object]) -> dict[str, object]:
-    return {name: value for name, value in values.items() if value is not None}
 
 
 def _print(found: "Stylized") -> None:

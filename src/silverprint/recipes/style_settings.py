@@ -1,10 +1,10 @@
 """How a picture is painted in the style of others: every field is an option of `stylize`."""
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from typing import Any, Literal
 
-from silverprint.errors import ConfigError, closest
-from silverprint.training.checks import Range, check_fields, is_kind
+from silverprint.errors import ConfigError
+from silverprint.training.checks import Range, check_fields, is_kind, settings_from
 from silverprint.training.choices import Device
 
 Start = Literal["content", "noise", "style"]
@@ -94,19 +94,12 @@ class StyleSettings:
         Raises:
             ConfigError: a name is unknown, or a value is out of its range.
         """
-        known = [field.name for field in fields(cls)]
-        for name in given:
-            if name not in known:
-                raise ConfigError(
-                    f"{name!r} is no setting of stylize.{closest(name, known)} It has "
-                    f"{', '.join(known)}."
-                )
-        return cls(**{n: _as_field(n, value) for n, value in given.items() if value is not None})
+        return settings_from(cls, {name: _as_field(name, value) for name, value in given.items()})
 
 
 def _as_field(name: str, value: Any) -> Any:
     """Return a tuple for a list or for one alone; layers are named by text, as "5" is."""
-    if name not in ("layers", "content_layers", "blend"):
+    if value is None or name not in ("layers", "content_layers", "blend"):
         return value
     values = value if isinstance(value, (list, tuple)) else (value,)
     return tuple(values if name == "blend" else map(str, values))
