@@ -36,7 +36,8 @@ def test_the_file_answers_as_the_bundle_does(to, distance, make_bundle, tmp_path
 def test_the_onnx_file_says_what_its_answers_mean(make_bundle, tmp_path) -> None:
     reference = {"pictures": 3, "distance": [0.1, 0.2]}
     bundle = read_bundle(make_bundle(
-        classes=["röd", "grön"], name="colours", reference=reference, calibration={"temperature": 2},
+        classes=["röd", "grön"], name="colours", reference=reference,
+        calibration={"temperature": 2},
     ))  # fmt: skip
     write_format("onnx", bundle, tmp_path / "a.onnx")
     said = metadata(tmp_path / "a.onnx")
