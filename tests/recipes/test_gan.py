@@ -1,3 +1,4 @@
+import errno
 from pathlib import Path
 from typing import Any
 
@@ -120,6 +121,15 @@ def test_a_loss_that_is_no_number_stops_the_run(
     with pytest.raises(
         ConfigError, match=r"the loss became inf at step 1 of 4 in epoch 1.*smaller"
     ):
+        trained(tmp_path)
+
+
+def test_a_full_disk_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: Any) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(recipe.np, "save", full)
+    with pytest.raises(ConfigError, match=r"the cache .* cannot be written: no space left on dev"):
         trained(tmp_path)
 
 

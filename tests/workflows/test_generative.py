@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from silverprint.data.table import Dataset, Task
-from silverprint.errors import BundleError, DataError
+from silverprint.errors import BundleError, ConfigError, DataError
 from silverprint.export.generative import export_part
 from silverprint.recipes.vae_settings import VaeSettings
 from silverprint.runtime.bundle import read_bundle
@@ -83,6 +83,12 @@ def test_an_exported_part_that_disagrees_is_never_written(tmp_path: Path) -> Non
 
     with pytest.raises(RuntimeError, match=r"part\.onnx differs from the network by"):
         export_part(Fickle(), {"values": torch.ones(2, 2)}, ("out",), tmp_path / "part.onnx")
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="this system has no /dev/full")
+def test_a_full_disk_is_told_while_a_part_is_written() -> None:
+    with pytest.raises(ConfigError, match="the cache /dev cannot be written: no space left on dev"):
+        export_part(nn.Linear(3, 3), {"values": torch.ones(2, 3)}, ("out",), Path("/dev/full"))
 
 
 def grey(count: int, task: Task = "single-label") -> Dataset:

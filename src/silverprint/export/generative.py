@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from silverprint.backbones.graphs import OPSET
+from silverprint.runtime.disk import writing_to_cache
 
 AGREEMENT = 1e-4  # largest difference of an output, on the scale of its largest value, or of 1
 
@@ -24,18 +25,19 @@ def export_part(
         module: on the processor; it is taken as in evaluation.
         inputs: name -> example with at least two rows, in the order the module takes them.
         outputs: names of what it returns.
-        path: of the file.
+        path: of the file, in the cache.
         batch_axis: name of an input or output -> which of its axes counts the rows; else the first.
 
     Returns:
         The largest difference found, on the scale of the output's largest value, or of 1.
 
     Raises:
+        ConfigError: the disk takes no more.
         RuntimeError: the file disagrees with the module, which is a fault of ours.
     """
     module = module.eval()
     axes = {name: (batch_axis or {}).get(name, 0) for name in (*inputs, *outputs)}
-    with warnings.catch_warnings(), torch.no_grad():
+    with warnings.catch_warnings(), torch.no_grad(), writing_to_cache(path.parent):
         warnings.simplefilter("ignore")
         torch.onnx.export(
             module,

@@ -27,6 +27,7 @@ from torch import Tensor, nn
 from silverprint.errors import ConfigError
 from silverprint.models.gan import Discriminator, Generator, build_gan
 from silverprint.recipes.gan_settings import GanSettings
+from silverprint.runtime.disk import writing_to_cache
 from silverprint.training.averaging import WeightAverage
 from silverprint.training.fabric import start_fabric
 from silverprint.training.journal import Journal, Tracker
@@ -297,7 +298,8 @@ def _keep_followed(pair: Pair, given: Exhibits, folder: Path, epoch: int) -> Non
     classes = pair.generator.classes
     labels = torch.arange(FOLLOWED, device=given.codes.device) % classes if classes else None
     made = (pair.generator(given.followed, labels) * 255).round().to(torch.uint8)
-    np.save(folder / f"followed-{epoch}.npy", made.cpu().numpy())
+    with writing_to_cache(folder):
+        np.save(folder / f"followed-{epoch}.npy", made.cpu().numpy())
 
 
 def _followed(folder: Path, epochs: int) -> NDArray[np.uint8]:
