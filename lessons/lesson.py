@@ -17,6 +17,7 @@ from silverprint.runtime.paths import data_folder
 
 T = TypeVar("T")
 
+GAP = 0.08  # inches between pictures
 FAST = os.environ.get("SILVERPRINT_LESSONS") == "fast"
 
 # So that `!silverprint` in a cell is the one that this notebook imports.
@@ -35,8 +36,8 @@ def data(name: str, train: int | None = None, test: int | None = None) -> sp.Dat
 
     Args:
         name: one that `silverprint datasets` lists; downloaded where it can be.
-        train: how many training pictures to keep, drawn evenly; None for all. As many of a
-            validation split are kept at most.
+        train: how many training pictures to keep, of each class its share; None for all. As many of
+            a validation split are kept at most.
         test: how many test pictures to keep.
     """
     here = {one.name for one in sp.list_datasets() if one.found}
@@ -49,13 +50,20 @@ def data(name: str, train: int | None = None, test: int | None = None) -> sp.Dat
         print(f"{name} is not on this machine; this lesson goes on with {other}. "
               "`silverprint datasets` says how to get it.")  # fmt: skip
         found = sp.read(other)
-    kept = [_draw(found.rows("train"), train), _draw(found.rows("validation"), train),
-            _draw(found.rows("test"), test)]  # fmt: skip
+    kept = [_draw(found, "train", train), _draw(found, "validation", train),
+            _draw(found, "test", test)]  # fmt: skip
     return found.take(np.sort(np.concatenate(kept)))
 
 
-def _draw(rows: np.ndarray, most: int | None) -> np.ndarray:
-    return np.random.default_rng(0).permutation(rows)[: len(rows) if most is None else most]
+def _draw(found: sp.Dataset, split: Any, most: int | None) -> np.ndarray:
+    """Return rows of a split in which each class has its share."""
+    rows = np.random.default_rng(1).permutation(found.rows(split))
+    labels = found.labels[rows]
+    turn = np.empty(len(rows))  # from 0 to 1, spread evenly over the rows of each class
+    for label in np.unique(labels):
+        mine = np.flatnonzero(labels == label)
+        turn[mine] = (np.arange(len(mine)) + 0.5) / len(mine)
+    return rows[np.argsort(turn, kind="stable")[:most]]
 
 
 def path(name: str) -> Path | None:
@@ -65,29 +73,39 @@ def path(name: str) -> Path | None:
 
 
 def show(pictures: Any, titles: Sequence[object] = (), columns: int = 8, side: float = 1.4) -> None:
-    """Draw pictures in rows.
+    """Draw pictures in rows, those of a row equally high.
 
     Args:
         pictures: (H, W), (H, W, 3) or (C, H, W) each, uint8 or floats of 0 to 1; arrays, tensors
             or files.
         titles: what stands above each.
         columns: pictures in a row.
-        side: inches of one.
+        side: inches of one, and of its width where a row holds others.
     """
-    pictures = list(pictures)
-    columns = min(columns, len(pictures))
-    rows = -(-len(pictures) // columns)
-    high = side * (1.25 if len(titles) else 1)
-    _, axes = plt.subplots(rows, columns, figsize=(columns * side, rows * high), squeeze=False)
-    for axis in axes.flat:
-        axis.axis("off")
-    for axis, picture in zip(axes.flat, pictures, strict=False):
-        array = _drawable(picture)
-        axis.imshow(array, cmap="gray", vmin=0, vmax=255 if array.dtype == np.uint8 else 1)
-    for axis, title in zip(axes.flat, titles, strict=False):
-        axis.set_title(str(title), fontsize=10)
-    plt.tight_layout(pad=0.3)
+    arrays = [_drawable(picture) for picture in pictures]
+    columns = min(columns, len(arrays))
+    rows = [arrays[start : start + columns] for start in range(0, len(arrays), columns)]
+    head = 0.2 * (1 + max(str(title).count("\n") for title in titles)) if len(titles) else 0.0
+    highs = [min((side - GAP) / np.mean([_width(one) for one in row]), 2 * side) for row in rows]
+    wide, high = columns * side, sum(highs) + len(rows) * (head + GAP)
+    figure, titled = plt.figure(figsize=(wide, high)), iter(titles)
+    bottom = high
+    for row, height in zip(rows, highs, strict=True):
+        left, bottom = 0.0, bottom - head - GAP - height
+        for array in row:
+            width = height * _width(array)
+            place = left / wide, bottom / high, width / wide, height / high
+            axis = figure.add_axes(place)
+            axis.imshow(array, cmap="gray", vmin=0, vmax=255 if array.dtype == np.uint8 else 1)
+            axis.set_title(str(next(titled, "")), fontsize=10, pad=3)
+            axis.axis("off")
+            left += width + GAP
     plt.show()
+
+
+def _width(array: np.ndarray) -> float:
+    """Return a picture's width by its height."""
+    return array.shape[1] / array.shape[0]
 
 
 def _drawable(picture: Any) -> np.ndarray:
