@@ -59,7 +59,7 @@ def sample(
 
     Args:
         model: bundle of a vae or gan.
-        out: a sheet, by its ending; a name without one is a folder for single files.
+        out: a sheet, by its ending; a name without one is a new folder for single files.
         count: how many.
         class_name: what to make, of a network that is told; None makes all classes in turn.
         seed: of the codes: the first pictures are the same however many are made.

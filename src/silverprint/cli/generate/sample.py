@@ -11,7 +11,7 @@ from silverprint.cli.common import print_json
 
 def sample(
     model: Annotated[Path, typer.Argument(help="The bundle of a vae or gan.")],
-    out: Annotated[Path, typer.Option("--out", "-o", help="A sheet (.png, .jpg, .webp), or a folder for single files.")] = Path("sheet.png"),
+    out: Annotated[Path, typer.Option("--out", "-o", help="A sheet (.png, .jpg, .webp), or a new folder for single files.")] = Path("sheet.png"),
     n: Annotated[int, typer.Option("--n", "-n", help="How many pictures.")] = 64,
     class_name: Annotated[str | None, typer.Option("--class", help="What to make, of a network that is told the class.", show_default="all in turn")] = None,
     temperature: Annotated[float, typer.Option(help="Under 1 the usual, above 1 the unusual.")] = 1.0,
