@@ -93,7 +93,8 @@ def run(file: Path, mode: str) -> tuple[str, str]:
                        "PYTHONWARNINGS": "default"}  # fmt: skip
         client = NotebookClient(notebook, timeout=LONGEST[mode], kernel_name="python3",
                                 extra_arguments=["--log-level=ERROR"],
-                                resources={"metadata": {"path": folder}})  # fmt: skip
+                                resources={"metadata": {"path": folder}},
+                                shutdown_kernel="immediate")  # fmt: skip
         try:
             client.execute()
             trouble = ""
