@@ -165,10 +165,25 @@ def test_a_full_disk_costs_no_sheet_that_was_there(bundles, tmp_path, monkeypatc
         raise OSError(errno.ENOSPC, "No space left on device")
 
     monkeypatch.setattr(Path, "write_bytes", full)
-    for place in ("a.png", "folder"):
-        with pytest.raises(ConfigError, match="cannot be written: no space left on device"):
-            sample(bundles["plain"], tmp_path / place, count=5)
+    with pytest.raises(ConfigError, match="cannot be written: no space left on device"):
+        sample(bundles["plain"], tmp_path / "a.png", count=5)
     assert (tmp_path / "a.png").read_bytes() == before
+    monkeypatch.setattr(Image.Image, "save", full)
+    with pytest.raises(ConfigError, match="folder cannot be written: no space left on device"):
+        sample(bundles["plain"], tmp_path / "folder", count=5)
+    assert not list((tmp_path / "folder").iterdir())
+
+
+def test_a_stopped_call_can_be_made_again(bundles, tmp_path, monkeypatch) -> None:
+    def stop(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Image.Image, "save", stop)
+        with pytest.raises(KeyboardInterrupt):
+            sample(bundles["plain"], tmp_path / "folder", count=5)
+    sample(bundles["plain"], tmp_path / "folder", count=5)
+    assert len(list((tmp_path / "folder").iterdir())) == 5
 
 
 @pytest.mark.parametrize("ending", ["jpg", "webp"])
@@ -207,7 +222,7 @@ def test_a_plane_holds_equal_shares_and_grows_right_and_up() -> None:
         ({"count": 0}, r"--n must lie within 1\.\.4096 for a sheet, and 1\.\.1000000 for a folder"),
         ({"count": "5"}, "; got '5'"),
         ({"seed": -1}, r"--seed must lie within 0\.\.2147483647; got -1"),
-        ({"out": "."}, "is a folder with files in it; name a new or empty one"),
+        ({"out": "."}, "exists already; remove it, or give another name"),
         ({"out": "a.gif"}, "name a sheet that ends with .png"),
         ({"out": "no/where.png"}, "there is no such folder"),
     ],

@@ -2,6 +2,7 @@
 
 import io
 import math
+import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from os import PathLike
@@ -15,8 +16,10 @@ from PIL import Image
 
 from silverprint.data.conventions import counted
 from silverprint.errors import ConfigError, closest
+from silverprint.export.output import check_place as check_new
 from silverprint.inspection.figure import write_bytes
 from silverprint.reports.page import make_folder
+from silverprint.runtime.disk import writing_to
 from silverprint.runtime.generative import (
     TOGETHER,
     GenerativeBundle,
@@ -229,10 +232,7 @@ def check_place(out: Path) -> bool:
         ConfigError: it can be neither.
     """
     if not out.suffix or out.is_dir():
-        if out.exists() and not out.is_dir():
-            raise ConfigError(f"--out {out} is a file; name a new folder, or a .png file.")
-        if out.exists() and any(out.iterdir()):
-            raise ConfigError(f"--out {out} is a folder with files in it; name a new or empty one.")
+        check_new(out)
         return False
     if out.suffix.lower() not in KINDS:
         raise ConfigError(
@@ -260,31 +260,35 @@ def write_sheet(rows: Sequence[Pictures], out: Path, columns: int, gap: int = 2)
     Raises:
         ConfigError: it cannot be written, or is too large for the kind of file.
     """
-    _write(sheet(rows, columns=columns, gap=gap), out)
-
-
-def _write_files(bundle: GenerativeBundle, codes: Codes, labels: Labels, folder: Path) -> None:
-    """Write what the codes make as single files, some at a time: they may be a million."""
-    make_folder(folder)
-    digits = max(4, len(str(len(codes))))
-    for start in range(0, len(codes), TOGETHER):
-        part = slice(start, start + TOGETHER)
-        pictures = bundle.decode(codes[part], None if labels is None else labels[part])
-        for number, pixels in enumerate(to_bytes(pictures), start):
-            _write(pixels, folder / f"{number:0{digits}}.png")
-
-
-def _write(pixels: NDArray[np.uint8], path: Path) -> None:
-    stream, kind = io.BytesIO(), Image.registered_extensions()[path.suffix.lower()]
+    pixels = sheet(rows, columns=columns, gap=gap)
+    stream, kind = io.BytesIO(), Image.registered_extensions()[out.suffix.lower()]
     try:
         Image.fromarray(pixels).save(stream, kind)
     except (OSError, ValueError):
         height, width = pixels.shape[:2]
         raise ConfigError(
-            f"--out {path}: {width:,} x {height:,} pixels are more than {kind} files hold; name a "
+            f"--out {out}: {width:,} x {height:,} pixels are more than {kind} files hold; name a "
             ".png file, or ask for fewer pictures."
         ) from None
-    write_bytes(stream.getvalue(), path)
+    write_bytes(stream.getvalue(), out)
+
+
+def _write_files(bundle: GenerativeBundle, codes: Codes, labels: Labels, folder: Path) -> None:
+    """Write what the codes make as single files, some at a time, as they may be a million.
+
+    They come in when all are made, so that a call that was stopped can be made again.
+    """
+    digits = max(4, len(str(len(codes))))
+    make_folder(folder)
+    hidden = tempfile.TemporaryDirectory(prefix=".unfinished-", dir=folder)
+    with writing_to(f"--out {folder}"), hidden as unfinished:
+        for start in range(0, len(codes), TOGETHER):
+            part = slice(start, start + TOGETHER)
+            pictures = bundle.decode(codes[part], None if labels is None else labels[part])
+            for number, pixels in enumerate(to_bytes(pictures), start):
+                Image.fromarray(pixels).save(f"{unfinished}/{number:0{digits}}.png")
+        for file in Path(unfinished).iterdir():
+            file.rename(folder / file.name)
 
 
 def _columns(count: int) -> int:
