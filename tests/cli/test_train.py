@@ -367,6 +367,24 @@ def test_groups_are_kept_whole_or_refused(cli, photos, tmp_path) -> None:
     assert "all training pictures are in one group, or in groups that share a copy" in ran.err
 
 
+@pytest.mark.parametrize("real", [True, False], ids=["processor", "gpu"])
+def test_a_full_memory_is_no_fault_of_ours(real, cli, photos, tmp_path, monkeypatch) -> None:
+    import torch
+
+    from silverprint.workflows import train
+
+    def fail(*_) -> None:
+        if real:
+            torch.empty(10**15)
+        raise torch.OutOfMemoryError("CUDA out of memory.")
+
+    monkeypatch.setattr(train, "write_artifact", fail)
+    ran = cli("train", photos, "--out", tmp_path / "b", *QUICK)
+    assert ran.code == 2
+    assert "memory is full. Take smaller pictures (--size), fewer at a time (--batch-" in ran.err
+    assert names_in(tmp_path) == ["photos"]
+
+
 def test_a_fault_of_ours_says_so(cli, photos, tmp_path, monkeypatch) -> None:
     from silverprint.workflows import train
 
@@ -405,7 +423,7 @@ def test_control_c_exits_with_130_and_leaves_nothing(photos, tmp_path) -> None:
     assert process.returncode == 130, err
     assert out == ""
     assert "Traceback" not in err
-    assert "error: stopped; what is finished is kept" in err
+    assert "error: stopped; what was saved is kept" in err
     assert names_in(tmp_path) == ["photos"]
 
 

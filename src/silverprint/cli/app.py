@@ -33,7 +33,7 @@ from silverprint.cli import next as next_verb
 from silverprint.cli.common import fail, print_any_letter
 from silverprint.errors import SilverprintError
 
-STOPPED = "stopped; what is finished is kept, and the same command goes on after it"
+STOPPED = "stopped; what was saved is kept, and the same command goes on from there"
 
 app = typer.Typer(
     name="silverprint",
@@ -103,9 +103,21 @@ def run(arguments: Sequence[str], debug: bool = False) -> int:
     except Exception as error:
         if debug:
             raise
+        if _is_full_memory(error):
+            fail(
+                "memory is full. Take smaller pictures (--size), fewer at a time (--batch-size), or "
+                "end what else is using it; what was saved is kept."
+            )
+            return 2
         fail(
             f"this is our fault, not yours: {type(error).__name__}: {error}\n"
             "Run it again with SILVERPRINT_DEBUG=1 for the traceback, and please report it."
         )
         return 1
     return 0
+
+
+def _is_full_memory(error: Exception) -> bool:
+    # torch's error has this name on every device but the processor, where it has a text only.
+    named = isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError"
+    return named or "can't allocate memory" in str(error)

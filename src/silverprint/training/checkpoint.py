@@ -65,7 +65,7 @@ def load_checkpoint(path: Path) -> dict[str, Any]:
     except (OSError, SafetensorError, ValueError, KeyError) as error:
         raise ConfigError(
             f"checkpoint {path} cannot be read: {type(error).__name__}: {error}. "
-            "Give --fresh to train from the beginning."
+            "Give --fresh to begin anew."
         ) from error
 
 
