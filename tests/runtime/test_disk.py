@@ -14,6 +14,7 @@ from silverprint.runtime.disk import writing_to, writing_to_cache
         (errno.ENOSPC, "no space left on device; make room, or"),
         (errno.EROFS, "read-only file system;"),
         (errno.EACCES, "permission denied;"),
+        (errno.ENOTDIR, "not a directory;"),
     ],
 )
 def test_a_refusal_is_a_sentence(number: int, reason: str) -> None:

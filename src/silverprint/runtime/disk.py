@@ -10,7 +10,7 @@ from pathlib import Path
 from silverprint.errors import ConfigError
 
 FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
-REFUSALS = {*FULL, errno.EROFS, errno.EACCES, errno.EPERM}
+REFUSALS = {*FULL, errno.EROFS, errno.EACCES, errno.EPERM, errno.ENOTDIR}
 
 
 @contextlib.contextmanager

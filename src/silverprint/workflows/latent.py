@@ -263,7 +263,7 @@ def write_sheet(rows: Sequence[Pictures], out: Path, columns: int, gap: int = 2)
     pixels = sheet(rows, columns=columns, gap=gap)
     stream, kind = io.BytesIO(), Image.registered_extensions()[out.suffix.lower()]
     try:
-        Image.fromarray(pixels).save(stream, kind)
+        Image.fromarray(pixels).save(stream, kind, quality=92)
     except (OSError, ValueError):
         height, width = pixels.shape[:2]
         raise ConfigError(
