@@ -6,7 +6,7 @@ import unicodedata
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from silverprint.data.read import read
@@ -301,6 +301,7 @@ names = st.text(st.characters(codec="utf-8", exclude_characters="\0\\/\r\n."), m
 
 
 @settings(max_examples=60, deadline=None)
+@example({"0": "0", "1": "\uf900"})  # stored in two ways, of which NFC takes the other
 @given(st.dictionaries(names, labels, min_size=2, max_size=12))
 def test_csv_round_trip(rows: dict[str, str]) -> None:
     with tempfile.TemporaryDirectory() as folder:
@@ -311,7 +312,7 @@ def test_csv_round_trip(rows: dict[str, str]) -> None:
         dataset = read(path)
     assert list(dataset.names) == list(rows)
     found = [dataset.classes[label] for label in dataset.labels]
-    assert found == [label.strip() for label in rows.values()]
+    assert found == [unicodedata.normalize("NFC", label).strip() for label in rows.values()]
 
 
 @settings(max_examples=150, deadline=None)

@@ -90,7 +90,7 @@ def test_damaged_foreign_and_missing_files_are_named(tmp_path) -> None:
     from safetensors.torch import save_file
 
     path = tmp_path / "last.safetensors"
-    message = rf"checkpoint {re.escape(str(path))} cannot be read: .* Give --fresh to train"
+    message = rf"checkpoint {re.escape(str(path))} cannot be read: .* Give --fresh to begin"
     with pytest.raises(ConfigError, match=message):
         load_checkpoint(path)
     save_checkpoint(path, {"weights": torch.zeros(100)})
