@@ -36,6 +36,7 @@ from silverprint.recipes.char_lm import (
 )
 from silverprint.runtime.text import Taste, read_text_model
 from silverprint.training.fabric import start_fabric
+from silverprint.training.memory import kept_memory
 from silverprint.training.ticker import Ticker
 
 WIDTH, LAYERS, BATCH, LENGTH = 512, 2, 128, 100
@@ -96,7 +97,9 @@ def ours(text: Text, steps: int, settings: TextSettings, folder: Path) -> Callab
     def run() -> float:
         state.step = 0
         ticker = Ticker(silent, state, settings.epochs)
-        return learn_for_an_epoch(reader, state, lesson, settings, ticker)["characters per second"]
+        with kept_memory():  # as `train_char_lm` does
+            told = learn_for_an_epoch(reader, state, lesson, settings, ticker)
+        return told["characters per second"]
 
     return run
 

@@ -5,9 +5,10 @@ import ctypes
 import sys
 from collections.abc import Iterator
 
-# Parameters of glibc's mallopt (malloc.h), and what they are unless someone sets them.
-TRIM_THRESHOLD, MMAP_MAX = -1, -4
-USUAL = {MMAP_MAX: 65536, TRIM_THRESHOLD: 128 * 1024}
+# Parameters of glibc's mallopt (malloc.h). Setting any ends glibc's own adjusting of thresholds, so
+# what they are set to afterwards is where it ends once large blocks were freed.
+TRIM_THRESHOLD, MMAP_THRESHOLD, MMAP_MAX = -1, -3, -4
+USUAL = {MMAP_MAX: 65536, MMAP_THRESHOLD: 2**25, TRIM_THRESHOLD: 2**26}
 KEEPING = {MMAP_MAX: 0, TRIM_THRESHOLD: 2**31 - 1}
 
 
