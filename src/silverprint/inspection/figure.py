@@ -25,6 +25,7 @@ FONTS = "Inter, Helvetica Neue, Arial, DejaVu Sans, Aileron, sans-serif"
 EM = 0.56  # of the letters' size: how wide one is on average
 ZOOM = 2  # pixels of a PNG for one unit of the drawing
 KINDS = (".svg", ".png")
+PIXEL_KINDS = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG", ".webp": "WEBP"}
 Pixels = NDArray[np.uint8]
 
 
@@ -103,8 +104,14 @@ def picture(
 
 def png(pixels: Pixels) -> bytes:
     """Return pixels as the bytes of a PNG file."""
+    return encoded(pixels, Path("_.png"))
+
+
+def encoded(pixels: Pixels, path: Path) -> bytes:
+    """Return pixels as the bytes of the file that the path's ending names, one of PIXEL_KINDS."""
     stream = io.BytesIO()
-    Image.fromarray(np.ascontiguousarray(pixels)).save(stream, "PNG")
+    kind = PIXEL_KINDS[path.suffix.lower()]
+    Image.fromarray(np.ascontiguousarray(pixels)).save(stream, kind, quality=92)
     return stream.getvalue()
 
 

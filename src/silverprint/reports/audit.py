@@ -16,6 +16,7 @@ from silverprint.reports.markup import (
     bar,
     element,
     join,
+    lines,
     named,
     shorten,
     table,
@@ -214,7 +215,7 @@ def _anchor(kind: Kind) -> str:
 
 
 def _list(exhibits: Sequence[Exhibit]) -> Markup:
-    return element("ul", *(element("li", exhibit.detail) for exhibit in exhibits), class_="notices")
+    return lines(exhibit.detail for exhibit in exhibits)
 
 
 def _class_sizes(counts: Mapping[str, int]) -> Markup:

@@ -15,6 +15,7 @@ from silverprint.reports.markup import (
     decimal,
     element,
     join,
+    lines,
     named,
     percent,
     table,
@@ -62,8 +63,7 @@ def configurations(candidates: Sequence[Mapping[str, Any]]) -> Section:
 
 def reading(notices: Sequence[str], refused: Sequence[tuple[str, str]] = ()) -> Section:
     """Return what was read, and every file that was refused with the reason."""
-    told = [element("li", notice) for notice in notices]
-    parts = [element("ul", *told, class_="notices")] if told else []
+    parts = [lines(notices)] if notices else []
     if refused:
         rows = [[named(file), reason] for file, reason in refused]
         caption = f"Refused: {len(rows):,} {'file' if len(rows) == 1 else 'files'}"
@@ -75,9 +75,7 @@ def reading(notices: Sequence[str], refused: Sequence[tuple[str, str]] = ()) -> 
 
 def notes(notices: Sequence[str]) -> Section:
     """Return what the user should know, a line each."""
-    told = [element("li", notice) for notice in notices]
-    body = element("ul", *told, class_="notices") if told else Markup("")
-    return Section("notes", "Notes", body)
+    return Section("notes", "Notes", lines(notices))
 
 
 def timings(seconds: Mapping[str, float] | None) -> Section:

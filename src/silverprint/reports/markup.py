@@ -56,6 +56,12 @@ def element(tag: str, /, *children: str, **attributes: object) -> Markup:
     return Markup(f"<{tag}{pairs}>{join(children)}</{tag}>")
 
 
+def lines(texts: Iterable[str]) -> Markup:
+    """Return a list of a line each; nothing for none."""
+    told = [element("li", text) for text in texts]
+    return element("ul", *told, class_="notices") if told else Markup("")
+
+
 def named(text: str) -> Markup:
     """Return a class's or file's name, whose writing direction stays its own."""
     return element("bdi", text)

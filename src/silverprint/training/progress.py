@@ -71,8 +71,8 @@ class Progress:
         class Noted(Bar):  # under the bar, for which 80 columns would leave no room beside it
             def get_renderables(self) -> "Iterator[RenderableType]":
                 yield from super().get_renderables()
-                if note := self.tasks[0].fields["note"] if self.tasks else "":
-                    yield Text(f"  {note}")
+                notes = [task.fields["note"] for task in self.tasks]
+                yield from (Text(f"  {note}") for note in notes if note)
 
         console = self._console()
         drawn = console.is_terminal or console.is_jupyter  # elsewhere only at the end

@@ -1,6 +1,5 @@
 """`generate sample` and `generate walk`: pictures out of codes, by ONNX Runtime alone."""
 
-import io
 import math
 import tempfile
 from collections.abc import Sequence
@@ -17,7 +16,7 @@ from PIL import Image
 from silverprint.data.conventions import counted
 from silverprint.errors import ConfigError, closest
 from silverprint.export.output import check_place as check_new
-from silverprint.inspection.figure import write_bytes
+from silverprint.inspection.figure import PIXEL_KINDS, encoded, write_bytes
 from silverprint.reports.page import make_folder
 from silverprint.runtime.disk import writing_to
 from silverprint.runtime.generative import (
@@ -32,7 +31,6 @@ from silverprint.training.checks import check_within
 from silverprint.training.choices import RANGES
 
 Way = Literal["spherical", "linear"]
-KINDS = (".png", ".jpg", ".jpeg", ".webp")
 MOST_ON_A_SHEET, MOST = 4096, 1_000_000
 COLUMNS = 16
 EDGE = 0.02  # of the normal distribution, left out at either end of a grid
@@ -234,9 +232,9 @@ def check_place(out: Path) -> bool:
     if not out.suffix or out.is_dir():
         check_new(out)
         return False
-    if out.suffix.lower() not in KINDS:
+    if out.suffix.lower() not in PIXEL_KINDS:
         raise ConfigError(
-            f"--out {out}: name a sheet that ends with {', '.join(KINDS)}, or a folder."
+            f"--out {out}: name a sheet that ends with {', '.join(PIXEL_KINDS)}, or a folder."
         )
     check_sheet(out)
     return True
@@ -248,8 +246,8 @@ def check_sheet(out: Path) -> None:
     Raises:
         ConfigError: its ending is another, or it has no folder.
     """
-    if out.suffix.lower() not in KINDS or out.is_dir():
-        raise ConfigError(f"--out {out}: name a sheet that ends with {', '.join(KINDS)}.")
+    if out.suffix.lower() not in PIXEL_KINDS or out.is_dir():
+        raise ConfigError(f"--out {out}: name a sheet that ends with {', '.join(PIXEL_KINDS)}.")
     if not out.absolute().parent.is_dir():
         raise ConfigError(f"--out {out}: there is no such folder; make it, or name another place.")
 
@@ -261,16 +259,16 @@ def write_sheet(rows: Sequence[Pictures], out: Path, columns: int, gap: int = 2)
         ConfigError: it cannot be written, or is too large for the kind of file.
     """
     pixels = sheet(rows, columns=columns, gap=gap)
-    stream, kind = io.BytesIO(), Image.registered_extensions()[out.suffix.lower()]
     try:
-        Image.fromarray(pixels).save(stream, kind, quality=92)
+        data = encoded(pixels, out)
     except (OSError, ValueError):
         height, width = pixels.shape[:2]
+        kind = PIXEL_KINDS[out.suffix.lower()]
         raise ConfigError(
             f"--out {out}: {width:,} x {height:,} pixels are more than {kind} files hold; name a "
             ".png file, or ask for fewer pictures."
         ) from None
-    write_bytes(stream.getvalue(), out)
+    write_bytes(data, out)
 
 
 def _write_files(bundle: GenerativeBundle, codes: Codes, labels: Labels, folder: Path) -> None:

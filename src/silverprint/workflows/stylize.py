@@ -1,7 +1,6 @@
 """`stylize`: a picture in the style of others, a page of how it came to be, and its settings."""
 
 import hashlib
-import io
 import json
 import os
 from collections.abc import Sequence
@@ -9,13 +8,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from PIL import Image
-
 from silverprint import __version__
 from silverprint.backbones.registry import DEFAULT_BACKBONE
 from silverprint.data.conventions import counted
 from silverprint.errors import ConfigError, ImageError, MissingExtraError, RefusedError
-from silverprint.inspection.figure import write_bytes
+from silverprint.inspection.figure import PIXEL_KINDS, encoded, write_bytes
 from silverprint.inspection.view import reduced
 from silverprint.recipes.style_settings import SMALLEST, StyleSettings
 from silverprint.reports.page import make_folder, unwritable, write_page
@@ -29,7 +26,6 @@ if TYPE_CHECKING:
     from silverprint.backbones.loss_network import LossNetwork
     from silverprint.recipes.style_transfer import Transferred
 
-KINDS = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG", ".webp": "WEBP"}
 READ_SIDE = 2048  # pixels to which larger pictures are reduced when they are read
 
 
@@ -252,8 +248,8 @@ def check_out(path: Path, what: str) -> Path:
         ConfigError: its ending is another, or its folder cannot be made or written into.
     """
     path = path.expanduser()
-    if path.suffix.lower() not in KINDS:
-        raise ConfigError(f"{what} must end with {', '.join(KINDS)}; got {str(path)!r}.")
+    if path.suffix.lower() not in PIXEL_KINDS:
+        raise ConfigError(f"{what} must end with {', '.join(PIXEL_KINDS)}; got {str(path)!r}.")
     check_no_folder(path)
     make_folder(path.parent)
     return path
@@ -271,10 +267,3 @@ def check_no_folder(path: Path) -> None:
         raise unwritable(path, error) from None
     if taken:
         raise ConfigError(f"{str(path)!r} is a folder; name a file in it.")
-
-
-def encoded(pixels: Pixels, path: Path) -> bytes:
-    """Return the bytes of the file that the path's ending names."""
-    stream = io.BytesIO()
-    Image.fromarray(pixels).save(stream, KINDS[path.suffix.lower()], quality=92)
-    return stream.getvalue()
